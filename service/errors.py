@@ -1,0 +1,100 @@
+"""What can go wrong, and the HTTP status that says so.
+
+AutoencoderError
+├── RequestError             4xx, 503, 504: the answer says what would have worked
+│   ├── Malformed            400  the body is not what its content type says
+│   ├── NotFound             404  no such model or version, with close matches
+│   ├── NotAcceptable        406  no answer of the kind asked for
+│   ├── AbilityMissing       409  the model cannot do this; here is what it can
+│   ├── TooLarge             413  too many bytes, pixels or images
+│   ├── UnsupportedMedia     415  no such kind of body
+│   ├── Unprocessable        422  well-formed, but not an image, or the wrong size, or out of range
+│   ├── Overloaded           503  the queue is full; Retry-After says when to come back
+│   └── DeadlineExceeded     504  the answer would have come too late
+└── ManifestError            a model folder that must not be served, and why
+└── (runtime) DeviceError    the device asked for is not there
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AutoencoderError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+class RequestError(AutoencoderError):
+    """A request that cannot be answered as asked.
+
+    `detail` is one sentence for a person and says what would have worked; `extra` goes into the
+    problem document as further members (RFC 9457, section 3.2); `headers` onto the answer.
+    """
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Bad request"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        extra: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra or {}
+        self.headers = headers or {}
+
+
+class Malformed(RequestError):
+    status = 400
+    title = "Malformed request"
+
+
+class NotFound(RequestError):
+    status = 404
+    title = "Not found"
+
+
+class NotAcceptable(RequestError):
+    status = 406
+    title = "Not acceptable"
+
+
+class AbilityMissing(RequestError):
+    status = 409
+    title = "The model cannot do this"
+
+
+class TooLarge(RequestError):
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(RequestError):
+    status = 415
+    title = "Unsupported media type"
+
+
+class Unprocessable(RequestError):
+    status = 422
+    title = "Unprocessable content"
+
+
+class Overloaded(RequestError):
+    status = 503
+    title = "Overloaded"
+
+
+class DeadlineExceeded(RequestError):
+    status = 504
+    title = "Deadline exceeded"
+
+
+class ManifestError(AutoencoderError):
+    """A model folder that does not keep the contract; the message says which part and why."""
+
+
+class DeviceError(AutoencoderError):
+    """The device asked for is not there, and a silent, slower one would be a lie."""

@@ -1,0 +1,221 @@
+"""THE CONTRACT between `training`, which makes models, and `service`, which runs them.
+
+A model is a folder `models/NAME/VERSION/` that holds
+
+    encoder.onnx      images  uint8 [B,H,W,C]     -> latents float32 [B,...] (, log_variances)
+    decoder.onnx      latents float32 [B,...]     -> images uint8 [B,H,W,C]
+    classifier.onnx   latents                     -> probabilities float32 [B,K]   (some models)
+    card.png          a picture of what it does                                    (for people)
+    model.json        this manifest, written last: no manifest, no model
+
+`read` refuses a folder whose files are not, byte for byte, the ones that were published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from service.errors import ManifestError
+
+FILE = "model.json"
+
+Ability = Literal["denoise", "reconstruct", "encode", "decode", "interpolate", "sample", "classify"]
+Subject = Literal["model", "input", "linear", "pca", "report"]
+Protocol = Literal["served", "report"]
+
+
+class Record(BaseModel):
+    """An immutable record that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageShape(Record):
+    """The images a model takes; a null height or width means any."""
+
+    height: int | None = Field(ge=1)
+    width: int | None = Field(ge=1)
+    channels: Literal[1, 3]
+
+    def __str__(self) -> str:
+        colour = "grey" if self.channels == 1 else "colour"
+        if self.height is None or self.width is None:
+            return f"any size, {colour}"
+        return f"{self.width}x{self.height} {colour}"
+
+    def fits(self, height: int, width: int) -> bool:
+        return self.height in (None, height) and self.width in (None, width)
+
+
+class Score(Record):
+    """One row of a model's quality table, measured on the whole test set.
+
+    `subject` says who scored it: the model, the input as it came (doing nothing), a linear
+    baseline, PCA with as many latents, or the report that the recipe is taken from.
+    `served` is uint8 in, uint8 out through the exported graphs; `report` is the report's own
+    protocol, described in `note`.
+    """
+
+    subject: Subject
+    task: Literal["reconstruct", "denoise", "sample", "classify"]
+    corruption: str | None = None
+    protocol: Protocol = "served"
+    values: dict[str, float]
+    spread: dict[str, float] = {}
+    seeds: int = Field(default=1, ge=1)
+    images: int | None = None
+    note: str = ""
+
+
+class Golden(Record):
+    """A known answer: what the model made of one test image where it was exported.
+
+    Another processor may round a pixel the other way, hence `tolerance`, in grey levels.
+    """
+
+    image: str = Field(description="base64 PNG, the input")
+    reconstruction: str = Field(description="base64 PNG, the answer")
+    tolerance: int = 2
+
+
+class Provenance(Record):
+    """Where the model came from: enough to make it again."""
+
+    commit: str
+    created: str
+    seed: int
+    data: dict[str, str] = Field(description="sha256 of every data file that was read")
+    versions: dict[str, str]
+    device: str
+    epochs: int
+    seconds: float
+
+
+class Manifest(Record):
+    """Everything there is to know of one version of one model: the content of model.json."""
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+    version: int = Field(ge=1)
+    summary: str = Field(description="one sentence: what the model is and where it comes from")
+    family: str
+    dataset: str
+    source: str = Field(description="the report that the recipe reproduces or improves on")
+    image: ImageShape
+    latent_shape: tuple[int | None, ...] = Field(
+        description="without the batch axis; null follows the image's size"
+    )
+    variational: bool = False
+    abilities: tuple[Ability, ...]
+    corruption: str | None = Field(description="what it learned to undo, as in simulate=")
+    classes: tuple[str, ...] = ()
+    parameters: int
+    recipe: str = Field(description="the line of training/recipes.py that made it")
+    scores: tuple[Score, ...] = ()
+    error_percentiles: tuple[float, ...] = Field(
+        description="0th to 100th percentile of the reconstruction MSE over the test images"
+    )
+    golden: Golden
+    provenance: Provenance
+    files: dict[str, str] = Field(description="sha256 of every other file in the folder")
+
+    @field_validator("error_percentiles")
+    @classmethod
+    def _percentiles(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(values) != 101 or list(values) != sorted(values):
+            raise ValueError("must be 101 values that do not fall")
+        return values
+
+    @field_validator("files")
+    @classmethod
+    def _files(cls, files: dict[str, str]) -> dict[str, str]:
+        for name, digest in files.items():
+            if not re.fullmatch(r"[a-z_]+\.(onnx|png)", name):
+                raise ValueError(f"{name!r} is no file name that a model folder may hold")
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"the digest of {name} is no sha256")
+        if not {"encoder.onnx", "decoder.onnx"} <= files.keys():
+            raise ValueError("encoder.onnx and decoder.onnx must both be there")
+        return files
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.version}"
+
+    def served_psnr(self, task: Literal["reconstruct", "denoise"]) -> float:
+        """Mean PSNR in dB of the model as served, at what it was trained for; -inf if unknown."""
+        rows = [s for s in self.scores if s.subject == "model" and s.task == task]
+        rows = [s for s in rows if s.protocol == "served" and "psnr" in s.values]
+        own = [s for s in rows if s.corruption == self.corruption]
+        return max((s.values["psnr"] for s in own or rows), default=float("-inf"))
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(folder: Path) -> Manifest:
+    """Reads `folder`/model.json and checks that every file is the one that was published.
+
+    Raises:
+        ManifestError: no manifest, one that breaks the contract, a folder in the wrong place,
+            or a file that is missing or has changed.
+    """
+    path = folder / FILE
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ManifestError(f"{folder.parent.name}/{folder.name} has no {FILE}") from None
+    except OSError as error:
+        raise ManifestError(f"{path.name} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ManifestError(f"{FILE}: {where}: {first['msg']}") from error
+    if (folder.parent.name, folder.name) != (manifest.name, str(manifest.version)):
+        raise ManifestError(
+            f"{FILE} says {manifest.key}, but lies in {folder.parent.name}/{folder.name}"
+        )
+    for name, expected in manifest.files.items():
+        try:
+            found = digest(folder / name)
+        except OSError:
+            raise ManifestError(f"{name} is missing") from None
+        if found != expected:
+            raise ManifestError(
+                f"{name} has changed: sha256 {found[:12]}…, but {FILE} says {expected[:12]}…"
+            )
+    return manifest
+
+
+def write(staging: Path, manifest: Manifest, models: Path) -> Path:
+    """Publishes the files in `staging` as `models`/NAME/VERSION, replacing that version.
+
+    The digests are taken here, the manifest is written last and the folder renamed into place,
+    so that a reader sees all of a model or nothing of it. `staging` must lie on the same file
+    system as `models` and is gone afterwards.
+    """
+    files = {p.name: digest(p) for p in sorted(staging.iterdir()) if p.name != FILE}
+    complete = Manifest.model_validate({**manifest.model_dump(), "files": files})
+    text = json.dumps(complete.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (staging / FILE).write_text(text + "\n", encoding="utf-8")
+    target = models / complete.name / str(complete.version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        retired = target.with_name(f".{target.name}.retired")
+        shutil.rmtree(retired, ignore_errors=True)
+        target.rename(retired)
+        staging.rename(target)
+        shutil.rmtree(retired)
+    else:
+        staging.rename(target)
+    return target

@@ -1,0 +1,80 @@
+"""Opens ONNX graphs on the device that was asked for, or fails."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime as ort
+
+from service.errors import DeviceError
+
+Device = Literal["cpu", "cuda"]
+
+
+def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort.InferenceSession:
+    """An inference session for one graph.
+
+    These graphs are small: one thread without spinning costs a request nothing and leaves the
+    other cores to other requests, where the runtime's defaults burn a core for an idle model.
+
+    Raises:
+        DeviceError: CUDA was asked for and the session did not get it.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if device == "cpu":
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    check_cuda()
+    cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+    session = ort.InferenceSession(
+        path, options, providers=[("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+    )
+    # onnxruntime falls back to the CPU with no more than a log line.
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        raise DeviceError(
+            "CUDA was asked for, but onnxruntime could not start it: see that the driver is "
+            "there (nvidia-smi, 580 or newer) and the libraries too "
+            "(pip install 'autoencoder-service[gpu]'), or set AUTOENCODER_DEVICE=cpu"
+        )
+    return session
+
+
+def check_cuda() -> None:
+    """Loads the CUDA libraries that pip installed.
+
+    Raises:
+        DeviceError: this onnxruntime was built without CUDA.
+    """
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise DeviceError(
+            "CUDA was asked for, but this onnxruntime has none: install the extra gpu instead "
+            "of cpu (make serve RUNTIME=gpu), or set AUTOENCODER_DEVICE=cpu"
+        )
+    ort.preload_dlls()
+
+
+def check_installation() -> None:
+    """Refuses an environment that holds both builds of onnxruntime.
+
+    Raises:
+        DeviceError: both are installed; they own the same module, so either may have won.
+    """
+    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        raise DeviceError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            "make a fresh environment with exactly one of the extras cpu and gpu"
+        )
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
