@@ -43,14 +43,19 @@ class ImageShape(Record):
     height: int | None = Field(ge=1)
     width: int | None = Field(ge=1)
     channels: Literal[1, 3]
+    smallest: int = Field(
+        default=1, ge=1, description="least height and width, where any size is taken"
+    )
 
     def __str__(self) -> str:
         colour = "grey" if self.channels == 1 else "colour"
         if self.height is None or self.width is None:
-            return f"any size, {colour}"
+            return f"any size from {self.smallest}x{self.smallest}, {colour}"
         return f"{self.width}x{self.height} {colour}"
 
     def fits(self, height: int, width: int) -> bool:
+        if min(height, width) < self.smallest:
+            return False
         return self.height in (None, height) and self.width in (None, width)
 
 

@@ -1,0 +1,41 @@
+# Each target is one line; a fresh machine needs python3 (3.11 or newer) and make, nothing else.
+#   make serve            the shipped models on the CPU; AUTOENCODER_PORT=9000 make serve on another port
+#   make serve RUNTIME=gpu       make test       make check       make train NAME=mnist-mlp-8
+PYTHON ?= python3
+RUNTIME ?= cpu
+VENV ?= .venv-$(RUNTIME)
+TEST_VENV ?= .venv
+export AUTOENCODER_DEVICE ?= $(if $(filter gpu,$(RUNTIME)),cuda,cpu)
+
+.PHONY: serve test test-service check format train models-table clean
+
+serve: $(VENV)/.ready-serve  ## serve the shipped models
+	$(VENV)/bin/autoencoder serve
+
+test: $(TEST_VENV)/.ready  ## all tests
+	$(TEST_VENV)/bin/python -m pytest
+
+test-service: $(VENV)/.ready-test  ## the service's tests, in an environment without torch
+	$(VENV)/bin/python -m pytest tests/service
+
+check: $(TEST_VENV)/.ready  ## lint, format and types
+	$(TEST_VENV)/bin/ruff check . && $(TEST_VENV)/bin/ruff format --check . && $(TEST_VENV)/bin/mypy
+
+format: $(TEST_VENV)/.ready
+	$(TEST_VENV)/bin/ruff check --fix . && $(TEST_VENV)/bin/ruff format .
+
+train: $(TEST_VENV)/.ready  ## train, export and publish one model: make train NAME=mnist-mlp-8
+	$(TEST_VENV)/bin/python -m training train $(NAME)
+
+clean:
+	rm -rf .venv .venv-cpu .venv-gpu
+
+# A stamp is younger than pyproject.toml only after a whole install, so a broken one is done again.
+%/.ready-serve: pyproject.toml
+	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[$(RUNTIME)]" && touch $@
+
+%/.ready-test: pyproject.toml
+	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[$(RUNTIME),test]" && touch $@ $*/.ready-serve
+
+%/.ready: pyproject.toml
+	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[cpu,training,test]" && touch $@

@@ -1,0 +1,166 @@
+"""Joins concurrent requests for the same graph into one run, with no delay when idle.
+
+A run starts at once when the runner is free; what arrives meanwhile forms the next batch. One
+batcher has at most one run in flight, and all batchers share the inference threads, so that a
+flooded model holds one thread and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import Overloaded
+
+Array = NDArray[Any]
+Outputs = tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a request got: its outputs `[B,...]`, and the seconds it waited and ran."""
+
+    outputs: Outputs
+    queue: float
+    infer: float
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    batch: Array
+    answer: asyncio.Future[Run]
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """A queue in front of one function that maps a batch `[B,...]` to outputs `[B,...]`."""
+
+    def __init__(
+        self,
+        function: Callable[[Array], Outputs],
+        *,
+        executor: Executor,
+        max_batch: int,
+        max_waiting: int,
+    ) -> None:
+        self._function = function
+        self._executor = executor
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._jobs: deque[_Job] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._seconds_per_image = 0.0
+        self.waiting = 0
+
+    async def submit(self, batch: Array) -> Run:
+        """Runs `batch` `[B,...]`, B >= 1, joined with what else waits; splits it if it is large.
+
+        Raises:
+            Overloaded: too many images wait already.
+            Exception: whatever the function raised for this batch, and for this batch only.
+        """
+        if self.waiting and self.waiting + len(batch) > self._max_waiting:
+            raise self._overloaded()
+        loop = asyncio.get_running_loop()
+        jobs = [
+            _Job(batch[i : i + self._max_batch], loop.create_future())
+            for i in range(0, len(batch), self._max_batch)
+        ]
+        self._jobs.extend(jobs)
+        self.waiting += len(batch)
+        if self._runner is None:
+            # The task starts in the loop's next turn: whatever arrived in this one runs with it.
+            self._runner = loop.create_task(self._drain())
+        try:
+            runs = [await job.answer for job in jobs]
+        finally:
+            for job in jobs:  # a caller that left, or a split request that failed half-way
+                if not job.answer.done():
+                    job.answer.cancel()
+                elif not job.answer.cancelled():
+                    job.answer.exception()
+        return runs[0] if len(runs) == 1 else _rejoin(runs)
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while jobs := self._next():
+                inputs = [job.batch for job in jobs]
+                started = time.perf_counter()
+                try:
+                    outcome = await loop.run_in_executor(self._executor, self._run, inputs)
+                except RuntimeError as error:  # the executor was shut down: nobody may hang
+                    outcome = [error] * len(jobs)
+                seconds = time.perf_counter() - started
+                share = seconds / sum(map(len, inputs))
+                self._seconds_per_image += 0.2 * (share - self._seconds_per_image)
+                for job, result in zip(jobs, outcome, strict=True):
+                    if job.answer.done():  # the caller left while it ran
+                        continue
+                    if isinstance(result, Exception):
+                        job.answer.set_exception(result)
+                    else:
+                        job.answer.set_result(Run(result, started - job.since, seconds))
+        finally:
+            self._runner = None
+
+    def _next(self) -> list[_Job]:
+        """The jobs at the head of the queue that fit in one run; those of departed callers go."""
+        jobs: list[_Job] = []
+        size = 0
+        while self._jobs:
+            job = self._jobs[0]
+            if not job.answer.done():
+                joins = not jobs or (
+                    job.batch.shape[1:] == jobs[0].batch.shape[1:]
+                    and job.batch.dtype == jobs[0].batch.dtype
+                    and size + len(job.batch) <= self._max_batch
+                )
+                if not joins:
+                    break
+                jobs.append(job)
+                size += len(job.batch)
+            self._jobs.popleft()
+            self.waiting -= len(job.batch)
+        return jobs
+
+    def _run(self, inputs: Sequence[Array]) -> list[Outputs | Exception]:
+        try:
+            if len(inputs) == 1:
+                return [self._function(inputs[0])]
+            return _split(self._function(np.concatenate(inputs)), [len(batch) for batch in inputs])
+        except Exception as error:
+            if len(inputs) == 1:
+                return [error]
+        # One caller's fault is not its neighbours': each alone, and only the guilty one fails.
+        return [result for batch in inputs for result in self._run([batch])]
+
+    def _overloaded(self) -> Overloaded:
+        seconds = max(1, round(self.waiting * self._seconds_per_image + 0.5))
+        return Overloaded(
+            f"{self.waiting} images wait for this model already, and at most "
+            f"{self._max_waiting} may: try again in {seconds} s",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
+    ends = np.cumsum(sizes)
+    return [
+        tuple(output[end - size : end] for output in outputs)
+        for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+def _rejoin(runs: Sequence[Run]) -> Run:
+    columns = zip(*(run.outputs for run in runs), strict=True)
+    outputs = tuple(np.concatenate(column) for column in columns)
+    return Run(outputs, runs[0].queue, sum(run.infer for run in runs))

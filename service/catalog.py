@@ -1,0 +1,244 @@
+"""The models folder: admits models that keep their promises, and picks the one to use."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import images, manifest
+from service.batching import Batcher, Run
+from service.errors import AbilityMissing, ManifestError, NotFound, Unprocessable
+from service.manifest import Ability, Manifest
+from service.model import Model
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[Any]
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Batched:
+    """What a list of inputs became, in their order, and the seconds of the slowest run."""
+
+    outputs: list[tuple[Array, ...]]
+    queue: float
+    infer: float
+
+
+class Served:
+    """One admitted version of a model, behind its queues."""
+
+    def __init__(
+        self, card: Manifest, model: Model, executor: Executor, settings: Settings
+    ) -> None:
+        self.manifest = card
+        self.golden_image = images.decode(base64.b64decode(card.golden.image))
+        self.golden_answer = images.decode(base64.b64decode(card.golden.reconstruction))
+        verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
+            "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
+            "decode": lambda batch: (model.decode(batch),),
+            "reconstruct": lambda batch: (model.reconstruct(batch),),
+            "classify": lambda batch: (model.classify(batch),),
+        }
+        self._queues = {
+            verb: Batcher(
+                function,
+                executor=executor,
+                max_batch=settings.max_batch,
+                max_waiting=settings.max_waiting,
+            )
+            for verb, function in verbs.items()
+        }
+
+    @property
+    def waiting(self) -> int:
+        """Images in this model's queues."""
+        return sum(queue.waiting for queue in self._queues.values())
+
+    async def run(self, verb: str, batch: Array) -> Run:
+        """One batch `[B,...]` through encode, decode, reconstruct or classify."""
+        return await self._queues[verb].submit(batch)
+
+    async def run_each(self, verb: str, items: Sequence[Array]) -> Batched:
+        """Items of any mixture of shapes, each shape as one batch; outputs in the items' order."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, item in enumerate(items):
+            groups.setdefault(item.shape, []).append(i)
+        outputs: list[tuple[Array, ...]] = [()] * len(items)
+        queue = infer = 0.0
+        for places in groups.values():
+            run = await self.run(verb, np.stack([items[i] for i in places]))
+            queue, infer = max(queue, run.queue), infer + run.infer
+            for row, place in enumerate(places):
+                outputs[place] = tuple(output[row] for output in run.outputs)
+        return Batched(outputs, queue, infer)
+
+    async def answers_as_known(self) -> bool:
+        """Whether the known image, through the real queue, still gives the known answer."""
+        run = await self.run("reconstruct", self.golden_image[None])
+        return _agrees(run.outputs[0][0], self.golden_answer, self.manifest.golden.tolerance)
+
+
+class Catalog:
+    """All models that are served, and the reasons why others are not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="inference")
+        self._served: dict[str, dict[int, Served]] = {}
+        self.refused: dict[str, str] = {}
+
+    def load(self) -> None:
+        """Admits every NAME/VERSION in the models folder.
+
+        Raises:
+            ManifestError: there is none that can be served.
+            DeviceError: the device asked for is not there.
+        """
+        for folder in sorted(self._settings.models_dir.glob("*/*/")):
+            if folder.name.startswith(".") or folder.parent.name.startswith("."):
+                continue
+            key = f"{folder.parent.name}/{folder.name}"
+            try:
+                served = self._admit(folder)
+            except ManifestError as error:
+                self.refused[key] = str(error)
+                log.error("%s is not served: %s", key, error)
+            else:
+                versions = self._served.setdefault(served.manifest.name, {})
+                versions[served.manifest.version] = served
+        if not self._served:
+            raise ManifestError(
+                f"no model to serve in {self._settings.models_dir}: it must hold NAME/VERSION/"
+                f"{manifest.FILE} (refused: {self.refused or 'none'})"
+            )
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def __iter__(self) -> Iterator[Served]:
+        """Every served version, by name, the highest version of each first."""
+        for name in sorted(self._served):
+            for version in sorted(self._served[name], reverse=True):
+                yield self._served[name][version]
+
+    def get(self, name: str, version: int | None = None) -> Served:
+        """The model of that name; the highest version unless one is given.
+
+        Raises:
+            NotFound: no such model or version.
+        """
+        versions = self._served.get(name)
+        if versions is None:
+            close = difflib.get_close_matches(name, self._served, n=3)
+            known = f"did you mean {' or '.join(close)}?" if close else "see GET /models"
+            raise NotFound(f"there is no model {name[:64]!r}: {known}", extra={"models": close})
+        if version is None:
+            return versions[max(versions)]
+        if version not in versions:
+            there = self.versions(name)
+            raise NotFound(
+                f"{name} has no version {version}: there is {', '.join(map(str, there))}",
+                extra={"versions": there},
+            )
+        return versions[version]
+
+    def versions(self, name: str) -> list[int]:
+        """The served versions of a model, rising."""
+        return sorted(self._served.get(name, ()))
+
+    def ranking(self, ability: Ability) -> list[Served]:
+        """The models with that ability, best first: the order in which `auto` tries them.
+
+        To denoise, one that learned to comes before one that did not; then the highest PSNR
+        that was measured, as served, on the test set of its own task.
+        """
+        able = [s for s in self._highest() if ability in s.manifest.abilities]
+        task: Literal["denoise", "reconstruct"] = (
+            "denoise" if ability == "denoise" else "reconstruct"
+        )
+
+        def merit(served: Served) -> tuple[bool, float, str]:
+            card = served.manifest
+            untrained = task == "denoise" and card.corruption is None
+            return untrained, -card.served_psnr(task), card.name
+
+        return sorted(able, key=merit)
+
+    def choose(
+        self,
+        ability: Ability,
+        *,
+        name: str = AUTO,
+        version: int | None = None,
+        shapes: Sequence[tuple[int, ...]] = (),
+        resizable: bool = False,
+    ) -> Served:
+        """The model asked for, or with `auto` the best that takes images of `shapes` [H,W,C].
+
+        Raises:
+            NotFound: no such model or version.
+            AbilityMissing: the model asked for, or every model, lacks the ability.
+            Unprocessable: no model takes images of these sizes as they are.
+        """
+        if name != AUTO:
+            served = self.get(name, version)
+            if ability not in served.manifest.abilities:
+                can = ", ".join(served.manifest.abilities)
+                others = [s.manifest.name for s in self.ranking(ability)]
+                raise AbilityMissing(
+                    f"{name} cannot {ability}; it can {can}",
+                    extra={"abilities": served.manifest.abilities, "models": others},
+                )
+            return served
+        ranking = self.ranking(ability)
+        if not ranking:
+            raise AbilityMissing(f"no model that is served here can {ability}")
+        fitting = [s for s in ranking if all(s.manifest.image.fits(*shape[:2]) for shape in shapes)]
+        if not fitting and not resizable:
+            sizes = sorted({str(s.manifest.image) for s in ranking})
+            size = "x".join(map(str, shapes[0][1::-1]))
+            raise Unprocessable(
+                f"no model that can {ability} takes {size} images as they are: send "
+                f"{' or '.join(sizes)}, or ask for fit=resize",
+                extra={"sizes": sizes},
+            )
+        # A stable sort: the right number of channels first, then a model made for this very size.
+        return min(fitting or ranking, key=lambda s: _distance(s.manifest, shapes))
+
+    def _highest(self) -> Iterator[Served]:
+        return (versions[max(versions)] for versions in self._served.values())
+
+    def _admit(self, folder: Path) -> Served:
+        card = manifest.read(folder)
+        try:
+            model = Model.open(folder, device=self._settings.device)
+            served = Served(card, model, self._executor, self._settings)
+            answer = model.reconstruct(served.golden_image[None])[0]
+        except (OSError, RuntimeError, ValueError) as error:  # what onnxruntime raises
+            raise ManifestError(f"its graphs do not run: {str(error)[:200]}") from error
+        if not _agrees(answer, served.golden_answer, card.golden.tolerance):
+            raise ManifestError("its golden image no longer gives the golden answer")
+        return served
+
+
+def _distance(card: Manifest, shapes: Sequence[tuple[int, ...]]) -> tuple[int, bool]:
+    other_channels = sum(shape[2] != card.image.channels for shape in shapes)
+    return other_channels, bool(shapes) and card.image.height is None
+
+
+def _agrees(answer: images.Images, known: images.Images, tolerance: int) -> bool:
+    if answer.shape != known.shape or answer.dtype != known.dtype:
+        return False
+    return bool(np.abs(answer.astype(int) - known).max() <= tolerance)

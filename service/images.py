@@ -1,0 +1,138 @@
+"""Encoded bytes <-> uint8 images `[H,W,C]`. The only file that knows image codecs."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from service.errors import TooLarge, Unprocessable
+
+Images = NDArray[np.uint8]
+Fit = Literal["exact", "resize"]
+
+MEDIA_TYPES = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+    "image/bmp": "BMP",
+    "image/tiff": "TIFF",
+}
+_FORMATS = tuple(MEDIA_TYPES.values())
+_SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
+
+# Pillow's own guard warns at one size and raises at another; `open_image` has one limit for all.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
+    """Reads the header of an image; no pixel is decoded yet.
+
+    Raises:
+        Unprocessable: not an image, or of a kind whose pixels would not survive as 8-bit grey or
+            RGB: several frames, CMYK, 16 bits a channel, floating point.
+        TooLarge: it claims more than `max_pixels` pixels.
+    """
+    if not data:
+        raise Unprocessable(f"the image is empty (0 bytes): {_SEND}")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise Unprocessable(
+            f"these {len(data)} bytes are no image that is read here: {_SEND}"
+        ) from None
+    except Exception as error:  # a decoder fed hostile bytes may raise anything
+        raise Unprocessable(f"the image's header is corrupt: {_SEND}") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooLarge(
+            f"the image claims {width}x{height} pixels; up to {max_pixels} are taken in one request"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise Unprocessable("the image is animated or has several pages: send one frame an image")
+    if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
+        raise Unprocessable(f"the image's pixels are {_kind(image.mode)}: {_SEND}")
+    if any("16" in str(tile.args) for tile in image.tile):
+        raise Unprocessable(f"the image's pixels are 16 bits a channel: {_SEND}")
+    return image
+
+
+def _kind(mode: str) -> str:
+    if mode.startswith("I"):
+        return "16 or 32 bits a channel"
+    return {"F": "floating point"}.get(mode, mode)
+
+
+def pixels(image: Image.Image) -> Images:
+    """Decodes an opened image to uint8 `[H,W,1]` (grey) or `[H,W,3]` (RGB).
+
+    EXIF orientation is applied, alpha is laid on white, palettes are looked up.
+
+    Raises:
+        Unprocessable: the pixels are truncated or corrupt.
+    """
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # a decoder fed hostile bytes may raise anything
+        raise Unprocessable(f"the image is truncated or corrupt: {_SEND}") from error
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        grey = image.mode in ("L", "LA", "La")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("L" if grey else "RGB")
+    elif image.mode in ("P", "RGBX"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def decode(data: bytes, *, max_pixels: int = 50_000_000) -> Images:
+    """uint8 `[H,W,C]` of an encoded image. Raises as `open_image` and `pixels` do."""
+    return pixels(open_image(data, max_pixels=max_pixels))
+
+
+def encode_png(image: Images) -> bytes:
+    """A PNG of a uint8 image `[H,W,1]` or `[H,W,3]`."""
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def with_channels(image: Images, channels: int) -> Images:
+    """Grey to colour by repetition, colour to grey by ITU-R BT.601 luma."""
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    weights = np.array([19595, 38470, 7471], np.uint32)  # of 65536, as Pillow has them
+    return ((image @ weights + 0x8000) >> 16).astype(np.uint8)[:, :, None]
+
+
+def resize(image: Images, height: int, width: int) -> Images:
+    """The image resampled (Lanczos) to `height` x `width`; its aspect ratio is not kept."""
+    resized = np.asarray(_pillow(image).resize((width, height), Image.Resampling.LANCZOS))
+    return resized[:, :, None] if resized.ndim == 2 else resized
+
+
+def grid(images_BHWC: Images, *, columns: int | None = None, gap: int = 2) -> Images:
+    """One image `[H,W,C]` of all, in rows of `columns` (a near-square by default), on white."""
+    count, height, width, channels = images_BHWC.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    sheet = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8
+    )
+    for i, image in enumerate(images_BHWC):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def _pillow(image: Images) -> Image.Image:
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)

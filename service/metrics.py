@@ -1,0 +1,67 @@
+"""Prometheus metrics of one process, in a registry of their own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_DECIBEL = (5, 10, 15, 17.5, 20, 22.5, 25, 27.5, 30, 32.5, 35, 40, 50, 60)
+
+
+class Metrics:
+    """Every metric of the service; the names are public, since dashboards hang on them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "autoencoder_requests_total",
+            "Answered requests",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "autoencoder_request_seconds",
+            "Seconds from a request's first byte to its answer's last",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.images = Counter(
+            "autoencoder_images_total",
+            "Images that a model answered",
+            ["model", "version", "verb"],
+            registry=self.registry,
+        )
+        self.queue_seconds = Histogram(
+            "autoencoder_queue_seconds",
+            "Seconds a request waited for its run to start",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.infer_seconds = Histogram(
+            "autoencoder_infer_seconds",
+            "Seconds a request's run took",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.psnr = Histogram(
+            "autoencoder_quality_psnr_db",
+            "PSNR of answers whose reference is known, in dB",
+            ["model", "verb"],
+            buckets=_DECIBEL,
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "autoencoder_waiting_images",
+            "Images in a model's queues",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "autoencoder_model_ready",
+            "1 if the model's last canary gave the known answer",
+            ["model", "version"],
+            registry=self.registry,
+        )

@@ -1,0 +1,1 @@
+"""The REST routes: read bytes and options, run, write the answer."""

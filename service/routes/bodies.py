@@ -1,0 +1,225 @@
+"""Request bodies -> uint8 images: one encoded image, a multipart form, or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from service import images
+from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
+from service.images import MEDIA_TYPES, Images
+from service.settings import Settings
+
+Kind = Literal["image", "multipart", "json"]
+
+# Below this a decode costs less than the hop to another thread.
+_INLINE_PIXELS = 256 * 256
+_DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a caller sent: images, perhaps as many clean references, and the kind of body."""
+
+    kind: Kind
+    images: list[Images]
+    references: list[Images] | None = None
+
+
+class ImagesJson(BaseModel):
+    """The JSON body: base64 or data URIs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[str] = Field(description="encoded images in base64, or as data URIs")
+    references: list[str] | None = Field(
+        default=None, description="the clean originals to score against, as many as images"
+    )
+
+
+# What /docs shows and offers: every kind of body these routes take.
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["images"],
+                "properties": {
+                    field: {"type": "array", "items": {"type": "string", "format": "binary"}}
+                    for field in ("images", "references")
+                },
+            }
+        },
+        "application/json": {"schema": {"$ref": "#/components/schemas/ImagesJson"}},
+    },
+}
+
+
+async def read_upload(request: Request) -> Upload:
+    """The images of a request, decoded.
+
+    Raises:
+        UnsupportedMedia: a content type that is not taken.
+        Malformed: a body that is not what its content type says.
+        TooLarge: too many bytes, images or pixels.
+        Unprocessable: an image that is none; in a batch the detail names its place.
+    """
+    settings: Settings = request.app.state.settings
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in MEDIA_TYPES:
+        body = await read_body(request, settings.max_body_bytes)
+        return Upload("image", await _decode([body], settings, declared=media_type))
+    if media_type == "multipart/form-data":
+        parts = await _multipart(request, content_type, settings)
+        kind: Kind = "multipart"
+    elif media_type == "application/json":
+        parts = _json(await read_body(request, settings.max_body_bytes))
+        kind = "json"
+    else:
+        taken = ", ".join([*MEDIA_TYPES, "multipart/form-data", "application/json"])
+        raise UnsupportedMedia(
+            f"Content-Type {media_type[:64]!r} is not taken here: send {taken}",
+            headers={"Accept-Post": taken},
+        )
+    sent, references = parts
+    if not sent:
+        raise Malformed("there is no image in the request: send at least one as `images`")
+    if len(sent) > settings.max_images:
+        raise TooLarge(f"{len(sent)} images in one request; up to {settings.max_images} are taken")
+    if references and len(references) != len(sent):
+        raise Malformed(
+            f"{len(references)} references for {len(sent)} images: send as many, in their order"
+        )
+    decoded = await _decode([*sent, *references], settings)
+    return Upload(kind, decoded[: len(sent)], decoded[len(sent) :] or None)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, refused as soon as it is known to exceed `limit` bytes."""
+    return b"".join([chunk async for chunk in _limited(request, limit)])
+
+
+async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_many_bytes(limit)
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_many_bytes(limit)
+        yield chunk
+
+
+def _too_many_bytes(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than the {limit} bytes that are taken in one request")
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 0  # never to disk: nothing is written while serving
+
+
+async def _multipart(
+    request: Request, content_type: str, settings: Settings
+) -> tuple[list[bytes], list[bytes]]:
+    if b"boundary" not in parse_options_header(content_type)[1]:
+        raise Malformed("multipart/form-data without a boundary: let your client set the header")
+    parser = _InMemory(
+        Headers({"content-type": content_type}),
+        _limited(request, settings.max_body_bytes),  # type: ignore[arg-type]
+        max_files=2 * settings.max_images,
+        max_fields=16,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise TooLarge(f"up to {settings.max_images} images are taken in one request") from None
+        raise Malformed(f"the multipart body cannot be read: {error.message}") from None
+    fields: dict[str, list[bytes]] = {"images": [], "references": []}
+    for name, value in form.multi_items():
+        if name not in fields:
+            raise Malformed(f"unknown form field {name[:64]!r}: send files as images, references")
+        if not isinstance(value, UploadFile):
+            raise Malformed(f"form field {name!r} must be a file (curl: -F {name}=@picture.png)")
+        fields[name].append(value.file.read())
+    return fields["images"], fields["references"]
+
+
+def _json(body: bytes) -> tuple[list[bytes], list[bytes]]:
+    try:
+        parsed = ImagesJson.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        raise Malformed(
+            f'JSON: {where}: {first["msg"]}; send {{"images": [base64 or data URI, ...]}}'
+        ) from None
+    return (
+        [_base64(text, f"images[{i}]") for i, text in enumerate(parsed.images)],
+        [_base64(text, f"references[{i}]") for i, text in enumerate(parsed.references or ())],
+    )
+
+
+def _base64(text: str, where: str) -> bytes:
+    prefix = _DATA_URI.match(text)
+    try:
+        return base64.b64decode(text[prefix.end() :] if prefix else text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Malformed(f"{where} is neither base64 nor a base64 data URI") from None
+
+
+async def _decode(
+    encoded: Sequence[bytes], settings: Settings, *, declared: str | None = None
+) -> list[Images]:
+    opened = []
+    left = settings.max_pixels
+    for i, data in enumerate(encoded):
+        with _naming(i, len(encoded)):
+            image = images.open_image(data, max_pixels=left)
+            found = f"image/{(image.format or '').lower()}"
+            if declared and found != declared:
+                raise UnsupportedMedia(
+                    f"Content-Type says {declared}, but the body is {found}: send it as {found}"
+                )
+        left -= image.width * image.height
+        opened.append(image)
+
+    def pixels() -> list[Images]:
+        decoded = []
+        for i, image in enumerate(opened):
+            with _naming(i, len(opened)):
+                decoded.append(images.pixels(image))
+        return decoded
+
+    small = settings.max_pixels - left <= _INLINE_PIXELS
+    return pixels() if small else await asyncio.to_thread(pixels)
+
+
+@contextmanager
+def _naming(place: int, count: int) -> Iterator[None]:
+    """Puts an image's place in front of what is wrong with it, when there are several."""
+    try:
+        yield
+    except RequestError as error:
+        if count > 1:
+            error.detail = f"image {place}: {error.detail}"
+            error.extra["index"] = place
+        raise

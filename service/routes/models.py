@@ -1,0 +1,87 @@
+"""GET /models and /models/NAME: what is served, what it can do, and how good it is."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from service.errors import NotFound
+from service.manifest import Ability, Manifest, Score
+from service.routes.running import catalog_of
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+class Summary(BaseModel):
+    """One line of the list of models."""
+
+    name: str
+    version: int
+    summary: str
+    dataset: str
+    image: str = Field(description="the images it takes")
+    latent_shape: tuple[int | None, ...]
+    abilities: tuple[Ability, ...]
+    corruption: str | None
+    scores: tuple[Score, ...]
+
+
+class Models(BaseModel):
+    """All that is served; `ranking` is the order in which `model=auto` tries them."""
+
+    models: list[Summary]
+    ranking: dict[str, list[str]]
+    refused: dict[str, str] = Field(description="NAME/VERSION that is not served, and why")
+
+
+class Card(BaseModel):
+    """A model's whole manifest, and its state in this process."""
+
+    manifest: Manifest
+    versions: list[int]
+    waiting: int = Field(description="images in its queues")
+
+
+@router.get("")
+async def models(request: Request) -> Models:
+    """Every model that is served, its abilities and its measured quality."""
+    catalog = catalog_of(request)
+    return Models(
+        models=[
+            Summary(
+                image=str(card.image),
+                **card.model_dump(include=Summary.model_fields.keys() - {"image"}),
+            )
+            for card in (served.manifest for served in catalog)
+        ],
+        ranking={
+            ability: [served.manifest.name for served in catalog.ranking(ability)]
+            for ability in get_args(Ability)
+        },
+        refused=catalog.refused,
+    )
+
+
+@router.get("/{name}")
+async def card(request: Request, name: str, version: int | None = None) -> Card:
+    """One model's card: its manifest, with scores, baselines, recipe and provenance."""
+    catalog = catalog_of(request)
+    served = catalog.get(name, version)
+    return Card(manifest=served.manifest, versions=catalog.versions(name), waiting=served.waiting)
+
+
+@router.get(
+    "/{name}/card.png",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}},
+)
+async def picture(request: Request, name: str, version: int | None = None) -> FileResponse:
+    """The picture of what the model does."""
+    manifest = catalog_of(request).get(name, version).manifest
+    if "card.png" not in manifest.files:
+        raise NotFound(f"{manifest.key} has no card.png")
+    folder = request.app.state.settings.models_dir / manifest.name / str(manifest.version)
+    return FileResponse(folder / "card.png", media_type="image/png")

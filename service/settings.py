@@ -1,0 +1,61 @@
+"""Settings: environment variables `AUTOENCODER_*`, or flags of `autoencoder serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.runtime import Device
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped_models() -> Path:
+    """The models inside an installed package, else those of the checkout."""
+    inside = _PACKAGE / "models"
+    return inside if inside.is_dir() else _PACKAGE.parent / "models"
+
+
+class Settings(BaseSettings):
+    """How the service runs; every field has a safe default."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTOENCODER_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=256, description="processes that share the port")
+    models_dir: Path = Field(
+        default_factory=_shipped_models, description="folder of NAME/VERSION/model.json"
+    )
+    device: Device = Field("cpu", description="cpu or cuda; cuda that is not there is an error")
+    threads: int = Field(
+        default_factory=lambda: min(8, os.cpu_count() or 1),
+        ge=1,
+        le=256,
+        description="runs at a time in one process; a model has one run at a time",
+    )
+    max_batch: int = Field(
+        256, ge=1, description="images in one run; larger requests are split, not refused"
+    )
+    max_waiting: int = Field(
+        16_384, ge=1, description="images that may wait for one model before 503"
+    )
+    max_images: int = Field(4096, ge=1, description="images in one request")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="bytes in one request body")
+    max_pixels: int = Field(
+        8_000_000, ge=1, description="pixels in one request, checked before decoding"
+    )
+    request_timeout: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="seconds a request may wait for its answer before 504"
+    )
+    ready_timeout: Annotated[float, Field(gt=0)] = Field(
+        1.5, description="seconds the canary of /health/ready may take"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="text or json")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )

@@ -1,0 +1,103 @@
+"""What a denoiser learns to undo: drawn fresh for every batch, on float images in [0, 1].
+
+The reports' "0.1 on [-1, 1]" is a standard deviation of 0.05 here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.lines import Line
+
+
+@dataclass(frozen=True, repr=False)
+class Clean(Line):
+    """Changes nothing."""
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        return x_BCHW
+
+    @property
+    def served(self) -> str | None:
+        """The nearest corruption that the service can simulate; None for none."""
+        return None
+
+
+@dataclass(frozen=True, repr=False)
+class Gaussian(Line):
+    """Adds normal noise of standard deviation `std`; `clip` keeps the result in [0, 1]."""
+
+    std: float
+    clip: bool = True
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(x_BCHW.shape, generator=generator, device=x_BCHW.device)
+        noisy = x_BCHW + self.std * noise
+        return noisy.clamp_(0, 1) if self.clip else noisy
+
+    @property
+    def served(self) -> str | None:
+        return f"gaussian:{self.std:.4g}"
+
+
+@dataclass(frozen=True, repr=False)
+class Occlusion(Line):
+    """Blackens one square in each image, its side drawn from `low` to `high` pixels."""
+
+    low: int
+    high: int
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        B, _, H, W = x_BCHW.shape
+        draw = torch.rand((3, B, 1), generator=generator, device=x_BCHW.device)
+        side = self.low + (draw[0] * (self.high - self.low + 1)).long()
+        top, left = (draw[1] * (H - side + 1)).long(), (draw[2] * (W - side + 1)).long()
+        y, x = torch.arange(H, device=x_BCHW.device), torch.arange(W, device=x_BCHW.device)
+        in_rows = (y >= top) & (y < top + side)
+        in_columns = (x >= left) & (x < left + side)
+        hidden_BHW = in_rows[:, :, None] & in_columns[:, None, :]
+        return x_BCHW.masked_fill(hidden_BHW[:, None], 0)
+
+    @property
+    def served(self) -> str | None:
+        return f"occlusion:{(self.low + self.high) // 2}"
+
+
+@dataclass(frozen=True, repr=False)
+class OneOf(Line):
+    """Corrupts each image in one of several ways, each equally often."""
+
+    ways: tuple[Clean | Gaussian | Occlusion, ...]
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        way = torch.randint(
+            len(self.ways), (len(x_BCHW), 1, 1, 1), generator=generator, device=x_BCHW.device
+        )
+        mixed = x_BCHW
+        for index, corrupt in enumerate(self.ways):
+            mixed = torch.where(way == index, corrupt(x_BCHW, generator), mixed)
+        return mixed
+
+    @property
+    def served(self) -> str | None:
+        return next((way.served for way in self.ways if way.served), None)
+
+
+Corruption = Clean | Gaussian | Occlusion | OneOf
+
+
+def shifted(x_BCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+    """Moves each image by up to `pixels` each way, black coming in at the edges."""
+    if pixels == 0:
+        return x_BCHW
+    B, _, H, W = x_BCHW.shape
+    offset_2B = torch.randint(2 * pixels + 1, (2, B, 1), generator=generator, device=x_BCHW.device)
+    padded = torch.nn.functional.pad(x_BCHW, (pixels,) * 4)
+    rows = offset_2B[0] + torch.arange(H, device=x_BCHW.device)
+    columns = offset_2B[1] + torch.arange(W, device=x_BCHW.device)
+    picture = torch.arange(B, device=x_BCHW.device)[:, None, None]
+    x_BHWC = padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]]
+    return x_BHWC.permute(0, 3, 1, 2)

@@ -1,0 +1,209 @@
+"""The data sets, each as one uint8 tensor [N,H,W,C], and the splits that are made of them.
+
+    mnist        60,000 + 10,000 grey digits, 28x28
+    cifar10      50,000 + 10,000 colour pictures of ten classes, 32x32
+    folder:PATH  any folder of pictures of one size
+
+Raises DataError before any training begins if a set is missing, damaged or too small.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from service.manifest import digest
+from training.errors import DataError
+from training.lines import Line
+from training.networks import Shape
+from training.seeds import generator
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+_CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures and their labels: uint8 [N,H,W,C] and int64 [N]."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Tensor | slice) -> Images:
+        return Images(self.pixels[index], self.labels[index])
+
+    def batch(self, index_B: Tensor | slice) -> Tensor:
+        """Those images as float [B,C,H,W] in [0, 1]."""
+        return self.pixels[index_B].permute(0, 3, 1, 2).float().div_(255)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What may be learnt from and chosen by (`train`), and what may only be scored on (`test`)."""
+
+    name: str
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+    digests: dict[str, str]
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels = self.train.pixels.shape[1:]
+        return Shape(channels, height, width)
+
+
+@dataclass(frozen=True, repr=False)
+class Split(Line):
+    """Keeps `validation` of the training images apart, drawn by `seed`.
+
+    `stratified` draws as many of each class. For a folder of pictures a tenth is kept.
+    """
+
+    validation: int
+    seed: int = 0
+    stratified: bool = False
+
+    def __call__(self, dataset: Dataset) -> tuple[Images, Images]:
+        """The training and the validation images.
+
+        Raises:
+            DataError: there are too few for both.
+        """
+        pool = dataset.train
+        kept = len(pool) // 10 if dataset.name.startswith("folder:") else self.validation
+        if kept < 1 or kept >= len(pool):
+            raise DataError(
+                f"{dataset.name} has {len(pool)} training images, too few to keep "
+                f"{max(kept, 1)} of them apart for validation"
+            )
+        order_N = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
+        if self.stratified:
+            order_N = _by_turns(order_N, pool.labels)
+        return pool[order_N[kept:]], pool[order_N[:kept]]
+
+
+def _by_turns(order_N: Tensor, labels: Tensor) -> Tensor:
+    """`order_N` rearranged so that the classes take turns, as far as they go."""
+    turn_N = torch.empty_like(order_N)
+    for label in set(labels.tolist()):
+        mine = labels[order_N] == label
+        turn_N[mine] = torch.arange(int(mine.sum()))
+    return order_N[torch.argsort(turn_N, stable=True)]
+
+
+def root(given: str | None = None) -> Path:
+    """Where the data lies: `given`, else $AUTOENCODER_DATA, else beside the checkout, else data/.
+
+    Raises:
+        DataError: a place was named, and there is no such folder.
+    """
+    chosen = given or os.environ.get("AUTOENCODER_DATA")
+    if chosen:
+        if not Path(chosen).is_dir():
+            raise DataError(f"there is no folder {chosen}: name one with --data ROOT")
+        return Path(chosen)
+    beside = CHECKOUT.parent / "shared" / "data"
+    return beside if beside.is_dir() else CHECKOUT / "data"
+
+
+def load(name: str, where: Path) -> Dataset:
+    """Reads a data set.
+
+    Raises:
+        DataError: there is no such set, or its files are missing or damaged.
+    """
+    if name.startswith("folder:"):
+        return _folder(name, Path(name.removeprefix("folder:")))
+    if name == "mnist":
+        return _mnist(where)
+    if name == "cifar10":
+        return _cifar10(where)
+    raise DataError(f"no data set is called {name!r}: mnist, cifar10 or folder:PATH")
+
+
+def _mnist(where: Path) -> Dataset:
+    from torchvision.datasets import MNIST  # noqa: PLC0415 (a second, which `list` need not pay)
+
+    raw = where / "MNIST" / "raw"
+    here = raw.is_dir()
+    parts = []
+    for train in (True, False):
+        try:
+            part = MNIST(str(where), train=train, download=not here)
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+            raise DataError(f"MNIST under {where} cannot be read: {error or 'damaged'}") from error
+        images = part.data[..., None].contiguous()
+        if len(images) != len(part.targets) or images.shape[1:] != (28, 28, 1):
+            raise DataError(f"MNIST under {where} is damaged: {tuple(images.shape)} images")
+        parts.append(Images(images, part.targets.long()))
+    digests = {f"MNIST/raw/{p.name}": digest(p) for p in sorted(raw.glob("*-ubyte"))}
+    return Dataset("mnist", parts[0], parts[1], tuple("0123456789"), digests)
+
+
+def _cifar10(where: Path) -> Dataset:
+    path = where / "cifar10.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                parts = [
+                    Images(torch.from_numpy(arrays[x]), torch.from_numpy(arrays[y]).long())
+                    for x, y in (("x_train", "y_train"), ("x_test", "y_test"))
+                ]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+        return Dataset("cifar10", parts[0], parts[1], _CIFAR10, {path.name: digest(path)})
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415
+
+    parts = []
+    for train in (True, False):
+        try:
+            part = CIFAR10(str(where), train=train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"CIFAR-10 under {where} cannot be read: {error}") from error
+        parts.append(Images(torch.from_numpy(part.data), torch.tensor(part.targets)))
+    batches = sorted((where / "cifar-10-batches-py").glob("*_batch*"))
+    digests = {f"cifar-10-batches-py/{p.name}": digest(p) for p in batches}
+    return Dataset("cifar10", parts[0], parts[1], _CIFAR10, digests)
+
+
+def _folder(name: str, where: Path) -> Dataset:
+    """Every picture under a folder; a tenth, drawn by a fixed seed, becomes the test set."""
+    if not where.is_dir():
+        raise DataError(f"there is no folder {where}")
+    paths = sorted(p for p in where.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    if len(paths) < 20:
+        raise DataError(f"{where} holds {len(paths)} pictures; at least 20 are needed")
+    pictures: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+    grey = True
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                grey = grey and picture.mode in ("L", "1", "I", "I;16", "LA")
+                pixels = np.asarray(picture.convert("RGB"))
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} is not a picture that can be read: {error}") from error
+        if pictures and pixels.shape != pictures[0].shape:
+            first, other = pictures[0].shape, pixels.shape
+            raise DataError(
+                f"{where} mixes sizes: {paths[0].name} is {first[1]}x{first[0]}, "
+                f"{path.name} is {other[1]}x{other[0]}; resize them to one size first"
+            )
+        pictures.append(pixels)
+    images = torch.from_numpy(np.stack(pictures))
+    everything = Images(images[..., :1] if grey else images, torch.zeros(len(images)).long())
+    order = torch.randperm(len(images), generator=generator(0, "folder"))
+    kept = max(1, len(images) // 10)
+    digests = {str(p.relative_to(where)): digest(p) for p in paths}
+    return Dataset(name, everything[order[kept:]], everything[order[:kept]], (), digests)
