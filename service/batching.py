@@ -38,6 +38,7 @@ class _Job:
     batch: Array
     answer: asyncio.Future[Run]
     since: float = field(default_factory=time.perf_counter)
+    queued: bool = True
 
 
 class Batcher:
@@ -83,10 +84,9 @@ class Batcher:
             runs = [await job.answer for job in jobs]
         finally:
             for job in jobs:  # a caller that left, or a split request that failed half-way
-                if not job.answer.done():
-                    job.answer.cancel()
-                elif not job.answer.cancelled():
-                    job.answer.exception()
+                self._leave_queue(job)
+                if not job.answer.cancel() and not job.answer.cancelled():
+                    job.answer.exception()  # seen: a second fault of one request is no news
         return runs[0] if len(runs) == 1 else _rejoin(runs)
 
     async def _drain(self) -> None:
@@ -118,7 +118,7 @@ class Batcher:
         size = 0
         while self._jobs:
             job = self._jobs[0]
-            if not job.answer.done():
+            if job.queued:
                 joins = not jobs or (
                     job.batch.shape[1:] == jobs[0].batch.shape[1:]
                     and job.batch.dtype == jobs[0].batch.dtype
@@ -128,9 +128,13 @@ class Batcher:
                     break
                 jobs.append(job)
                 size += len(job.batch)
-            self._jobs.popleft()
-            self.waiting -= len(job.batch)
+            self._leave_queue(self._jobs.popleft())
         return jobs
+
+    def _leave_queue(self, job: _Job) -> None:
+        if job.queued:
+            job.queued = False
+            self.waiting -= len(job.batch)
 
     def _run(self, inputs: Sequence[Array]) -> list[Outputs | Exception]:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service import images, manifest
+from service import manifest
+from service.admission import admit
 from service.batching import Batcher, Run
 from service.errors import AbilityMissing, ManifestError, NotFound, Unprocessable
 from service.manifest import Ability, Manifest
-from service.model import Model
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,12 +38,8 @@ class Batched:
 class Served:
     """One admitted version of a model, behind its queues."""
 
-    def __init__(
-        self, card: Manifest, model: Model, executor: Executor, settings: Settings
-    ) -> None:
-        self.manifest = card
-        self.golden_image = images.decode(base64.b64decode(card.golden.image))
-        self.golden_answer = images.decode(base64.b64decode(card.golden.reconstruction))
+    def __init__(self, folder: Path, executor: Executor, settings: Settings) -> None:
+        self.manifest, model, self._golden = admit(folder, device=settings.device)
         verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
             "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
             "decode": lambda batch: (model.decode(batch),),
@@ -86,8 +81,8 @@ class Served:
 
     async def answers_as_known(self) -> bool:
         """Whether the known image, through the real queue, still gives the known answer."""
-        run = await self.run("reconstruct", self.golden_image[None])
-        return _agrees(run.outputs[0][0], self.golden_answer, self.manifest.golden.tolerance)
+        run = await self.run("reconstruct", self._golden.image[None])
+        return self._golden.holds(run.outputs[0][0])
 
 
 class Catalog:
@@ -111,7 +106,7 @@ class Catalog:
                 continue
             key = f"{folder.parent.name}/{folder.name}"
             try:
-                served = self._admit(folder)
+                served = Served(folder, self._executor, self._settings)
             except ManifestError as error:
                 self.refused[key] = str(error)
                 log.error("%s is not served: %s", key, error)
@@ -220,25 +215,7 @@ class Catalog:
     def _highest(self) -> Iterator[Served]:
         return (versions[max(versions)] for versions in self._served.values())
 
-    def _admit(self, folder: Path) -> Served:
-        card = manifest.read(folder)
-        try:
-            model = Model.open(folder, device=self._settings.device)
-            served = Served(card, model, self._executor, self._settings)
-            answer = model.reconstruct(served.golden_image[None])[0]
-        except (OSError, RuntimeError, ValueError) as error:  # what onnxruntime raises
-            raise ManifestError(f"its graphs do not run: {str(error)[:200]}") from error
-        if not _agrees(answer, served.golden_answer, card.golden.tolerance):
-            raise ManifestError("its golden image no longer gives the golden answer")
-        return served
-
 
 def _distance(card: Manifest, shapes: Sequence[tuple[int, ...]]) -> tuple[int, bool]:
     other_channels = sum(shape[2] != card.image.channels for shape in shapes)
     return other_channels, bool(shapes) and card.image.height is None
-
-
-def _agrees(answer: images.Images, known: images.Images, tolerance: int) -> bool:
-    if answer.shape != known.shape or answer.dtype != known.dtype:
-        return False
-    return bool(np.abs(answer.astype(int) - known).max() <= tolerance)

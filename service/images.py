@@ -24,6 +24,8 @@ MEDIA_TYPES = {
 _FORMATS = tuple(MEDIA_TYPES.values())
 _SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
 
+_PNG_END = b"IEND\xaeB`\x82"
+
 # Pillow's own guard warns at one size and raises at another; `open_image` has one limit for all.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -51,6 +53,9 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
         raise TooLarge(
             f"the image claims {width}x{height} pixels; up to {max_pixels} are taken in one request"
         )
+    if image.format == "PNG" and _PNG_END not in data:
+        # Pillow forgives this where the pixels happen to be all there; half a file is no file.
+        raise Unprocessable(f"the image is truncated: {_SEND}")
     if getattr(image, "n_frames", 1) > 1:
         raise Unprocessable("the image is animated or has several pages: send one frame an image")
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):

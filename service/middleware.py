@@ -1,4 +1,4 @@
-"""Around every request: its id, its time, its count, and a log line when it failed."""
+"""Around every request: its id, its time, its count, its log line, and the net under it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
+from service.problems import internal
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,12 @@ class Observe:
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         timing: dict[str, float] = {}
         scope.setdefault("state", {}).update(request_id=request_id, timing=timing, started=started)
-        status = 500
+        status, answered = 500, False
 
         async def observed_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 phases = {**timing, "total": time.perf_counter() - started}
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
@@ -54,6 +55,11 @@ class Observe:
 
         try:
             await self._app(scope, receive, observed_send)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if answered:  # too late for a problem: the server closes the connection
+                raise
+            await internal(request_id)(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
             # The pattern, not the path: a caller cannot invent label values.

@@ -35,9 +35,9 @@ class Model:
         decoder: ort.InferenceSession,
         classifier: ort.InferenceSession | None = None,
     ) -> None:
-        self._encoder = encoder
-        self._decoder = decoder
-        self._classifier = classifier
+        self.encoder = encoder
+        self.decoder = decoder
+        self.classifier = classifier
 
     @classmethod
     def open(cls, folder: Path, *, device: Device = "cpu", threads: int = 1) -> Model:
@@ -53,12 +53,12 @@ class Model:
 
     def encode(self, images_BHWC: Images) -> Latents:
         """Latents of uint8 images `[B,H,W,C]`."""
-        latents, *rest = self._run(self._encoder, images_BHWC)
+        latents, *rest = self._run(self.encoder, images_BHWC)
         return Latents(latents, rest[0] if rest else None)
 
     def decode(self, latents: Floats) -> Images:
         """uint8 images `[B,H,W,C]` of latents `[B,...]`."""
-        (images,) = self._run(self._decoder, latents)
+        (images,) = self._run(self.decoder, latents)
         return images
 
     def reconstruct(self, images_BHWC: Images) -> Images:
@@ -79,9 +79,9 @@ class Model:
         Raises:
             LookupError: the model has no classifier.
         """
-        if self._classifier is None:
+        if self.classifier is None:
             raise LookupError("this model has no classifier")
-        (probabilities,) = self._run(self._classifier, self.encode(images_BHWC).latents)
+        (probabilities,) = self._run(self.classifier, self.encode(images_BHWC).latents)
         return probabilities
 
     @staticmethod

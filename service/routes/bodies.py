@@ -6,20 +6,18 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from service import images
 from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
 from service.images import MEDIA_TYPES, Images
+from service.routes import multipart
 from service.settings import Settings
 
 Kind = Literal["image", "multipart", "json"]
@@ -50,7 +48,7 @@ class ImagesJson(BaseModel):
 
 
 # What /docs shows and offers: every kind of body these routes take.
-REQUEST_BODY = {
+REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
@@ -81,22 +79,20 @@ async def read_upload(request: Request) -> Upload:
     settings: Settings = request.app.state.settings
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in MEDIA_TYPES:
-        body = await read_body(request, settings.max_body_bytes)
-        return Upload("image", await _decode([body], settings, declared=media_type))
-    if media_type == "multipart/form-data":
-        parts = await _multipart(request, content_type, settings)
-        kind: Kind = "multipart"
-    elif media_type == "application/json":
-        parts = _json(await read_body(request, settings.max_body_bytes))
-        kind = "json"
-    else:
-        taken = ", ".join([*MEDIA_TYPES, "multipart/form-data", "application/json"])
+    if media_type not in REQUEST_BODY["content"]:
+        taken = ", ".join(REQUEST_BODY["content"])
         raise UnsupportedMedia(
             f"Content-Type {media_type[:64]!r} is not taken here: send {taken}",
             headers={"Accept-Post": taken},
         )
-    sent, references = parts
+    body = await read_body(request, settings.max_body_bytes)
+    if media_type in MEDIA_TYPES:
+        return Upload("image", await _decode([body], settings, declared=media_type))
+    kind: Kind
+    if media_type == "application/json":
+        kind, (sent, references) = "json", _json(body)
+    else:
+        kind, (sent, references) = "multipart", _form(body, content_type, settings)
     if not sent:
         raise Malformed("there is no image in the request: send at least one as `images`")
     if len(sent) > settings.max_images:
@@ -110,56 +106,41 @@ async def read_upload(request: Request) -> Upload:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, refused as soon as it is known to exceed `limit` bytes."""
-    return b"".join([chunk async for chunk in _limited(request, limit)])
+    """The whole body, refused as soon as it is known to exceed `limit` bytes.
 
-
-async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
+    Raises:
+        TooLarge: it does.
+        UnsupportedMedia: it is compressed.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_many_bytes(limit)
-    size = 0
+    body = bytearray()
     async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
+        body += chunk
+        if len(body) > limit:
             raise _too_many_bytes(limit)
-        yield chunk
+    return bytes(body)
 
 
 def _too_many_bytes(limit: int) -> TooLarge:
     return TooLarge(f"the body is larger than the {limit} bytes that are taken in one request")
 
 
-class _InMemory(MultiPartParser):
-    spool_max_size = 0  # never to disk: nothing is written while serving
-
-
-async def _multipart(
-    request: Request, content_type: str, settings: Settings
-) -> tuple[list[bytes], list[bytes]]:
-    if b"boundary" not in parse_options_header(content_type)[1]:
-        raise Malformed("multipart/form-data without a boundary: let your client set the header")
-    parser = _InMemory(
-        Headers({"content-type": content_type}),
-        _limited(request, settings.max_body_bytes),  # type: ignore[arg-type]
-        max_files=2 * settings.max_images,
-        max_fields=16,
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise TooLarge(f"up to {settings.max_images} images are taken in one request") from None
-        raise Malformed(f"the multipart body cannot be read: {error.message}") from None
+def _form(body: bytes, content_type: str, settings: Settings) -> tuple[list[bytes], list[bytes]]:
     fields: dict[str, list[bytes]] = {"images": [], "references": []}
-    for name, value in form.multi_items():
-        if name not in fields:
-            raise Malformed(f"unknown form field {name[:64]!r}: send files as images, references")
-        if not isinstance(value, UploadFile):
-            raise Malformed(f"form field {name!r} must be a file (curl: -F {name}=@picture.png)")
-        fields[name].append(value.file.read())
+    for part in multipart.parse(body, content_type, max_parts=2 * settings.max_images):
+        if part.field not in fields:
+            raise Malformed(
+                f"unknown form field {part.field[:64]!r}: send files as images, references"
+            )
+        if not part.is_file:
+            raise Malformed(
+                f"form field {part.field!r} must be a file (curl: -F {part.field}=@picture.png)"
+            )
+        fields[part.field].append(part.content)
     return fields["images"], fields["references"]
 
 

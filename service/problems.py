@@ -1,0 +1,105 @@
+"""Errors as `application/problem+json` (RFC 9457): what went wrong, and what would have worked."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from service.errors import RequestError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it; some kinds carry further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = Field(description="what went wrong, and what would have worked")
+    request_id: str
+
+
+_STATUSES = {
+    400: "malformed",
+    404: "no such model or version",
+    406: "no answer of the kind asked for",
+    409: "the model lacks the ability",
+    413: "too large",
+    415: "content type not taken",
+    422: "not an image, a wrong size, or an option out of range",
+    503: "overloaded: see Retry-After",
+    504: "deadline exceeded",
+}
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+# What OpenAPI says of every route.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": what, "content": {MEDIA_TYPE: _SCHEMA}}
+    for status, what in _STATUSES.items()
+}
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    request_id: str,
+    extra: dict[str, object] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The answer to a request that failed."""
+    members = {"title": title, "status": status, "detail": detail, "request_id": request_id}
+    body = Problem.model_validate(members | (extra or {})).model_dump_json()
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def internal(request_id: str) -> Response:
+    """The answer where the fault is ours; what it was stands in the log, under the id."""
+    detail = "a fault of ours: quote the request id when you report it"
+    return problem(500, "Internal error", detail, request_id=request_id)
+
+
+def handle(app: FastAPI) -> None:
+    """Makes every error that a request can cause a problem document."""
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return problem(
+        error.status,
+        error.title,
+        error.detail,
+        request_id=request.state.request_id,
+        extra=error.extra,
+        headers=error.headers,
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+    detail = f"{'; '.join(faults)}; see /docs"
+    return problem(422, "Option out of range", detail, request_id=request.state.request_id)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(
+        error.status_code,
+        HTTPStatus(error.status_code).phrase,
+        f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs for the routes",
+        request_id=request.state.request_id,
+        headers=dict(error.headers or {}),
+    )

@@ -1,0 +1,191 @@
+"""The batcher joins, splits, isolates and forgets, whatever arrives in whatever order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.batching import Batcher
+from service.errors import Overloaded
+
+POISON = 255
+
+
+class Recorder:
+    """Adds one to its batch, notes every size, and fails if poison is in it."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, batch):
+        assert self.gate.wait(10)
+        self.sizes.append(len(batch))
+        if (batch == POISON).any():
+            raise ValueError("poison")
+        return (batch + 1, batch * 2)
+
+
+@pytest.fixture
+def executor():
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def made(function, executor, *, max_batch=8, max_waiting=1000) -> Batcher:
+    return Batcher(function, executor=executor, max_batch=max_batch, max_waiting=max_waiting)
+
+
+def batch(*values) -> np.ndarray:
+    return np.array(values, np.int64)[:, None]
+
+
+async def busy(recorder: Recorder, batcher: Batcher) -> asyncio.Task:
+    """Holds the runner in a run, so that what is submitted next has to wait."""
+    recorder.gate.clear()
+    first = asyncio.create_task(batcher.submit(batch(0)))
+    while batcher.waiting or not first:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    return first
+
+
+@pytest.mark.anyio
+async def test_what_arrives_during_a_run_forms_the_next(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    rest = [asyncio.create_task(batcher.submit(batch(i, i + 10))) for i in range(3)]
+    await asyncio.sleep(0)
+    recorder.gate.set()
+    runs = await asyncio.gather(first, *rest)
+    assert recorder.sizes == [1, 6]
+    for i, run in enumerate(runs[1:]):
+        np.testing.assert_array_equal(run.outputs[0], batch(i + 1, i + 11))
+        np.testing.assert_array_equal(run.outputs[1], batch(2 * i, 2 * i + 20))
+        assert run.queue >= 0
+        assert run.infer > 0
+
+
+@pytest.mark.anyio
+async def test_a_large_request_is_split_and_comes_back_whole_and_in_order(executor):
+    recorder = Recorder()
+    run = await made(recorder, executor).submit(batch(*range(20)))
+    assert recorder.sizes == [8, 8, 4]
+    np.testing.assert_array_equal(run.outputs[0], batch(*range(1, 21)))
+
+
+@pytest.mark.anyio
+async def test_one_callers_fault_is_not_its_neighbours(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    tasks = [asyncio.create_task(batcher.submit(batch(v))) for v in (1, POISON, 3)]
+    await asyncio.sleep(0)
+    recorder.gate.set()
+    await first
+    good, bad, other = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(bad, ValueError)
+    assert (good.outputs[0], other.outputs[0]) == (batch(2), batch(4))
+
+
+@pytest.mark.anyio
+async def test_a_departed_callers_work_never_runs(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    leaver = asyncio.create_task(batcher.submit(batch(1, 2, 3)))
+    stayer = asyncio.create_task(batcher.submit(batch(4)))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.sleep(0)
+    recorder.gate.set()
+    await asyncio.gather(first, stayer)
+    assert recorder.sizes == [1, 1]
+    assert batcher.waiting == 0
+
+
+@pytest.mark.anyio
+async def test_a_full_queue_refuses_and_says_when_to_come_back(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor, max_waiting=4)
+    first = await busy(recorder, batcher)
+    waiter = asyncio.create_task(batcher.submit(batch(1, 2, 3)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refusal:
+        await batcher.submit(batch(4, 5))
+    assert int(refusal.value.headers["Retry-After"]) >= 1
+    recorder.gate.set()
+    await asyncio.gather(first, waiter)
+    assert (await batcher.submit(batch(4, 5))).outputs[0].tolist() == [[5], [6]]
+
+
+@pytest.mark.anyio
+async def test_different_shapes_are_never_joined(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    shapes = [(1, 2), (1, 2), (1, 3), (1, 2)]
+    tasks = [asyncio.create_task(batcher.submit(np.ones(shape))) for shape in shapes]
+    await asyncio.sleep(0)
+    recorder.gate.set()
+    runs = await asyncio.gather(first, *tasks)
+    assert [run.outputs[0].shape for run in runs[1:]] == shapes
+
+
+@pytest.mark.anyio
+async def test_nobody_hangs_when_the_inference_threads_are_gone():
+    executor = ThreadPoolExecutor(1)
+    batcher = made(Recorder(), executor)
+    executor.shutdown()
+    with pytest.raises(RuntimeError):
+        await asyncio.wait_for(batcher.submit(batch(1)), 5)
+
+
+@given(
+    requests=st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 256), min_size=1, max_size=20),
+            st.integers(0, 3),
+            st.booleans(),
+        ),
+        max_size=12,
+    ),
+    max_batch=st.integers(1, 9),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_arrives_each_caller_gets_its_own_answer_or_its_own_error(requests, max_batch):
+    async def one(batcher, values, delay, leaves):
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        task = asyncio.create_task(batcher.submit(batch(*values)))
+        if leaves:
+            await asyncio.sleep(0)
+            task.cancel()
+        try:
+            run = await task
+        except asyncio.CancelledError:
+            assert leaves
+        except ValueError:
+            assert POISON in values
+        else:
+            assert POISON not in values
+            np.testing.assert_array_equal(run.outputs[0], batch(*values) + 1)
+
+    async def all_of_them():
+        recorder = Recorder()
+        with ThreadPoolExecutor(2) as executor:
+            batcher = made(recorder, executor, max_batch=max_batch)
+            callers = [one(batcher, *request) for request in requests]
+            await asyncio.wait_for(asyncio.gather(*callers), 20)
+            assert batcher.waiting == 0
+        assert all(size <= max_batch for size in recorder.sizes)
+
+    asyncio.run(all_of_them())

@@ -1,0 +1,142 @@
+"""The catalog admits what keeps its promises, and picks the best that fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service import manifest
+from service.catalog import Catalog
+from service.errors import AbilityMissing, DeviceError, ManifestError, NotFound, Unprocessable
+from service.settings import Settings
+from tests import toys
+
+
+def loaded(models: Path) -> Catalog:
+    catalog = Catalog(Settings(models_dir=models))
+    catalog.load()
+    return catalog
+
+
+def republish(folder: Path, **changes) -> None:
+    """Changes the manifest and the digests with it: a fault that no digest shows."""
+    path = folder / manifest.FILE
+    card = {**json.loads(path.read_text()), **changes}
+    card["files"] = {name: manifest.digest(folder / name) for name in card["files"]}
+    path.write_text(json.dumps(card))
+
+
+def test_every_model_in_the_folder_is_served(toy_models):
+    names = [served.manifest.key for served in loaded(toy_models)]
+    assert names == ["toy-colour/1", "toy-identity/1", "toy-vae/1"]
+
+
+def test_a_changed_file_is_refused_with_its_reason_and_the_others_are_served(tmp_path):
+    toys.identity(tmp_path, "good")
+    bad = toys.identity(tmp_path, "bad")
+    (bad / "decoder.onnx").write_bytes(b"")
+    catalog = loaded(tmp_path)
+    assert [served.manifest.name for served in catalog] == ["good"]
+    assert "decoder.onnx has changed" in catalog.refused["bad/1"]
+
+
+def test_a_graph_that_does_not_open_is_refused_though_its_digest_holds(tmp_path):
+    toys.identity(tmp_path, "good")
+    bad = toys.identity(tmp_path, "bad")
+    (bad / "decoder.onnx").write_bytes(b"not onnx")
+    republish(bad)
+    assert "do not open" in loaded(tmp_path).refused["bad/1"]
+
+
+def test_a_model_whose_golden_answer_changed_is_refused(tmp_path):
+    toys.identity(tmp_path, "good")
+    bad = toys.identity(tmp_path, "bad", add=20)
+    plain = toys.identity(tmp_path, "plain")
+    golden = json.loads((plain / manifest.FILE).read_text())["golden"]
+    republish(bad, golden=golden)
+    assert "golden" in loaded(tmp_path).refused["bad/1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"latent_shape": [7]}, "latents"),
+        ({"variational": True}, "log_variances"),
+        ({"image": {"height": 12, "width": 12, "channels": 3}}, "images"),
+        ({"abilities": ["classify"]}, "classifier"),
+        ({"abilities": ["sample"]}, "variational"),
+    ],
+)
+def test_a_manifest_that_its_graphs_do_not_bear_out_is_refused(tmp_path, changes, says):
+    toys.identity(tmp_path, "good")
+    republish(toys.identity(tmp_path, "bad"), **changes)
+    assert says in loaded(tmp_path).refused["bad/1"]
+
+
+def test_a_folder_with_no_model_at_all_is_an_error_at_start(tmp_path):
+    with pytest.raises(ManifestError, match="no model to serve"):
+        loaded(tmp_path)
+
+
+def test_cuda_that_is_not_there_is_an_error_at_start(toy_models):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this environment has CUDA")
+    with pytest.raises(DeviceError, match="AUTOENCODER_DEVICE=cpu"):
+        Catalog(Settings(models_dir=toy_models, device="cuda")).load()
+
+
+def test_the_highest_version_answers_unless_another_is_asked_for(tmp_path):
+    toys.identity(tmp_path, "toy", version=2)
+    toys.identity(tmp_path, "toy", version=10)
+    catalog = loaded(tmp_path)
+    assert catalog.get("toy").manifest.version == 10
+    assert catalog.get("toy", 2).manifest.version == 2
+    with pytest.raises(NotFound, match="there is 2, 10"):
+        catalog.get("toy", 3)
+
+
+def test_an_unknown_name_gets_close_matches(toy_models):
+    with pytest.raises(NotFound, match="did you mean toy-identity"):
+        loaded(toy_models).get("toy-identify")
+
+
+def test_auto_takes_the_best_that_fits_by_size_then_channels(tmp_path):
+    toys.identity(tmp_path, "grey-poor", psnr=20)
+    toys.identity(tmp_path, "grey-best", psnr=30)
+    toys.identity(tmp_path, "colour", channels=3, psnr=40)
+    toys.identity(tmp_path, "any", size=None, channels=3, psnr=50)
+    catalog = loaded(tmp_path)
+
+    def chosen(*shape: int) -> str:
+        return catalog.choose("reconstruct", shapes=[shape]).manifest.name
+
+    assert chosen(12, 12, 1) == "grey-best"
+    assert chosen(12, 12, 3) == "colour"
+    assert chosen(40, 40, 3) == "any"
+    assert chosen(40, 40, 1) == "any"
+
+
+def test_to_denoise_one_that_learned_to_comes_before_one_that_did_not(tmp_path):
+    toys.identity(tmp_path, "plain", psnr=30)
+    toys.identity(tmp_path, "denoiser", psnr=25, corruption="gaussian:0.2")
+    catalog = loaded(tmp_path)
+    assert catalog.choose("denoise", shapes=[(12, 12, 1)]).manifest.name == "denoiser"
+    assert catalog.choose("encode", shapes=[(12, 12, 1)]).manifest.name == "plain"
+
+
+def test_no_model_for_a_size_says_which_sizes_there_are(tmp_path):
+    toys.identity(tmp_path)
+    catalog = loaded(tmp_path)
+    with pytest.raises(Unprocessable, match="12x12 grey, or ask for fit=resize"):
+        catalog.choose("denoise", shapes=[(40, 30, 1)])
+    assert catalog.choose("denoise", shapes=[(40, 30, 1)], resizable=True)
+
+
+def test_a_model_without_the_ability_is_refused_and_says_what_it_can(toy_models):
+    with pytest.raises(AbilityMissing, match="it can denoise, reconstruct") as refusal:
+        loaded(toy_models).choose("sample", name="toy-identity")
+    assert refusal.value.extra["models"] == ["toy-vae"]
