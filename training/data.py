@@ -156,7 +156,7 @@ def _cifar10(where: Path) -> Dataset:
     path = where / "cifar10.npz"
     if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 parts = [
                     Images(torch.from_numpy(arrays[x]), torch.from_numpy(arrays[y]).long())
                     for x, y in (("x_train", "y_train"), ("x_test", "y_test"))

@@ -129,7 +129,7 @@ def verify(net: Autoencoder, shape: Shape, folder: Path) -> None:
     """
     model = Model.open(folder)
     rng = np.random.default_rng(0)
-    for images in _trials(shape, rng, any_size=net.any_size):
+    for images in _trials(shape, rng, smallest=net.smallest):
         with torch.no_grad():
             encoded = FromImages(net.encoder).eval()(torch.from_numpy(images))
             latents = encoded[0] if net.variational else encoded
@@ -147,9 +147,11 @@ def verify(net: Autoencoder, shape: Shape, folder: Path) -> None:
 
 
 def _trials(
-    shape: Shape, rng: np.random.Generator, *, any_size: bool
+    shape: Shape, rng: np.random.Generator, *, smallest: int
 ) -> Iterator[NDArray[np.uint8]]:
-    sizes = _SIZES if any_size else ((shape.height, shape.width),)
+    sizes: tuple[tuple[int, int], ...] = ((shape.height, shape.width),)
+    if smallest:
+        sizes = (*_SIZES, (smallest, smallest))
     for height, width in sizes:
         for batch in _BATCHES:
             # Smooth pictures with some noise: nearer to what a network has seen than noise is.

@@ -1,5 +1,6 @@
-"""Dataclasses that print themselves as they are written: what has no default in its place, the
-rest by name, and nothing of what was left as it is.
+"""Dataclasses that print themselves as they are written in a table.
+
+What has no default stands in its place, the rest by name, and what was left as it is not at all.
 
 So the manifest records the very line of the recipe, and a field that is added later, with a
 default, does not make a stranger of every run that came before it.

@@ -90,7 +90,9 @@ class _Run:
             Images(p.pixels.to(self.device), p.labels.to(self.device)) for p in parts
         )
         self.net = build(recipe.net, dataset.shape, recipe.init, named(seed, "init"))
-        self.net.to(self.device)
+        # Images are stored channels last; weights to match: 3,900 images/s against 3,250 on R3's
+        # network (1 core, batch 64), and 1,700 with both channels first.
+        self.net = self.net.to(memory_format=torch.channels_last).to(self.device)
         self.optimiser = recipe.optimiser(self.net.parameters())
         self.epoch = 0
         self.seconds = 0.0

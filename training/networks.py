@@ -52,8 +52,9 @@ class Output(NamedTuple):
 class Autoencoder(nn.Module):
     """An encoder and a decoder; a variational encoder gives a pair of tensors.
 
-    `any_size` says that height and width may be other than those it was built for; `bottleneck`
-    that there are fewer latents than pixels, so that points between latents mean something.
+    `smallest` is 0 if height and width must be those it was built for, else the least it takes;
+    `bottleneck` says that there are fewer latents than pixels, so that points between latents
+    mean something.
     """
 
     def __init__(
@@ -62,14 +63,14 @@ class Autoencoder(nn.Module):
         decoder: nn.Module,
         *,
         variational: bool = False,
-        any_size: bool = False,
+        smallest: int = 0,
         bottleneck: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.variational = variational
-        self.any_size = any_size
+        self.smallest = smallest
         self.bottleneck = bottleneck
 
     def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
@@ -82,6 +83,10 @@ class Autoencoder(nn.Module):
             noise = torch.randn(mean_BD.shape, generator=generator, device=mean_BD.device)
             latents_BD = mean_BD + noise * torch.exp(0.5 * log_variances_BD)
         return Output(self.decoder(latents_BD), mean_BD, log_variances_BD)
+
+    @property
+    def any_size(self) -> bool:
+        return self.smallest > 0
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
@@ -250,7 +255,10 @@ class Valid(Line):
         decoder[-1] = nn.Tanh()
         decoder.append(Affine(0.5, 0.5))
         return Autoencoder(
-            nn.Sequential(*encoder), nn.Sequential(*decoder), any_size=True, bottleneck=False
+            nn.Sequential(*encoder),
+            nn.Sequential(*decoder),
+            smallest=2 * len(self.channels) + 1,
+            bottleneck=False,
         )
 
 

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from service import corruption as served
+from training.corruption import Clean, Corruption, Gaussian, Occlusion, OneOf, shifted
+from training.seeds import generator
+
+GREY_BCHW = torch.full((64, 1, 28, 28), 0.5)
+
+
+def test_noise_has_its_standard_deviation() -> None:
+    noisy = Gaussian(0.05)(GREY_BCHW, generator(0, "test"))
+    assert float((noisy - GREY_BCHW).std()) == pytest.approx(0.05, rel=0.02)
+
+
+def test_noise_stays_in_range_only_if_it_is_clipped() -> None:
+    assert Gaussian(0.5)(GREY_BCHW, generator(0, "test")).min() == 0
+    assert Gaussian(0.5, clip=False)(GREY_BCHW, generator(0, "test")).min() < -0.5
+
+
+def test_noise_keeps_the_layout_of_the_images_in_memory() -> None:
+    x_BCHW = torch.rand(2, 8, 8, 3).permute(0, 3, 1, 2)
+    assert Gaussian(0.1)(x_BCHW, generator(0, "test")).stride() == x_BCHW.stride()
+
+
+def test_an_occlusion_is_one_black_square_within_the_image() -> None:
+    occluded = Occlusion(5, 13)(GREY_BCHW, generator(0, "test"))
+    for image in occluded[:, 0]:
+        rows, columns = torch.nonzero(image == 0, as_tuple=True)
+        height = int(rows.max() - rows.min()) + 1
+        assert height == int(columns.max() - columns.min()) + 1
+        assert 5 <= height <= 13
+        assert len(rows) == height * height
+
+
+def test_a_mixture_uses_each_of_its_ways() -> None:
+    mixed = OneOf((Clean(), Occlusion(5, 5)))(GREY_BCHW, generator(0, "test"))
+    touched = int(((mixed == 0).flatten(1).any(1)).sum())
+    assert 16 < touched < 48
+
+
+def test_a_shift_moves_the_image_and_lets_black_in() -> None:
+    x_BCHW = torch.zeros(50, 1, 9, 9)
+    x_BCHW[:, :, 4, 4] = 1
+    moved = shifted(x_BCHW, 2, generator(0, "test"))
+    places = {tuple(torch.nonzero(image[0])[0].tolist()) for image in moved}
+    assert len(places) > 10
+    assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
+
+
+@pytest.mark.parametrize("made", [Gaussian(0.05), Gaussian(0.31623), Occlusion(5, 13)])
+def test_what_training_calls_a_corruption_the_service_can_simulate(made: Corruption) -> None:
+    assert made.served is not None
+    assert str(served.parse(made.served)) == made.served

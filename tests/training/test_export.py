@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from service.model import Model
+from training.errors import ExportError
+from training.export import export, verify
+from training.networks import Autoencoder, Conv, Family, Mlp, Shape, Valid, build
+
+KINDS: dict[str, tuple[Family, Shape]] = {
+    "dense": (Mlp((16, 4)), Shape(1, 12, 12)),
+    "variational": (
+        Conv((4, 8, 8), latents=3, hidden=8, paddings=(1, 1, 0), variational=True),
+        Shape(1, 28, 28),
+    ),
+    "spatial": (Conv((8, 4), overshoot=True, batch_norm=True, dropout=0.2), Shape(3, 28, 28)),
+    "any size": (Valid((8, 8)), Shape(3, 32, 32)),
+}
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Autoencoder, Shape, Path]:
+    family, shape = KINDS[request.param]
+    folder = tmp_path_factory.mktemp("exported")
+    net = build(family, shape, "torch", 1)
+    export(net, shape, folder)
+    return net, shape, folder
+
+
+def test_graphs_take_and_give_uint8_images_of_any_batch_size(
+    exported: tuple[Autoencoder, Shape, Path],
+) -> None:
+    net, shape, folder = exported
+    model = Model.open(folder)
+    rng = np.random.default_rng(0)
+    for batch in (1, 3, 70):
+        images = rng.integers(
+            0, 256, (batch, shape.height, shape.width, shape.channels), dtype=np.uint8
+        )
+        answer = model.reconstruct(images)
+        assert answer.dtype == np.uint8
+        assert answer.shape == images.shape
+        assert (model.encode(images).log_variances is not None) == net.variational
+
+
+def test_inputs_outputs_and_axes_have_the_names_of_the_contract(
+    exported: tuple[Autoencoder, Shape, Path],
+) -> None:
+    net, _, folder = exported
+    encoder, decoder = (onnx.load(folder / f"{n}coder.onnx").graph for n in ("en", "de"))
+    assert [i.name for i in encoder.input] == ["images"]
+    assert [o.name for o in encoder.output] == ["latents", "log_variances"][: 1 + net.variational]
+    assert [i.name for i in decoder.input] == ["latents"]
+    assert [o.name for o in decoder.output] == ["images"]
+    dims = encoder.input[0].type.tensor_type.shape.dim
+    assert dims[0].dim_param == "batch"
+    assert [d.dim_param for d in dims[1:3]] == (["height", "width"] if net.any_size else ["", ""])
+
+
+def test_nothing_of_this_machine_is_in_the_files(exported: tuple[Autoencoder, Shape, Path]) -> None:
+    _, _, folder = exported
+    here = str(Path(__file__).resolve().parent.parent.parent).encode()
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert here not in content
+        assert b"site-packages" not in content
+        assert b".py" not in content
+
+
+def test_the_same_weights_give_the_same_bytes(
+    exported: tuple[Autoencoder, Shape, Path], tmp_path: Path
+) -> None:
+    net, shape, folder = exported
+    export(net, shape, tmp_path)
+    for path in folder.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_graphs_of_other_weights_are_refused(tmp_path: Path) -> None:
+    family, shape = KINDS["dense"]
+    export(build(family, shape, "torch", 1), shape, tmp_path)
+    with pytest.raises(ExportError, match="differ"):
+        verify(build(family, shape, "torch", 2).eval(), shape, tmp_path)
+
+
+def test_a_network_of_any_size_reads_odd_sizes(tmp_path: Path) -> None:
+    net = build(Valid((8,)), Shape(3, 32, 32), "torch", 0).eval()
+    export(net, Shape(3, 32, 32), tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 51, 17, 3), dtype=np.uint8)
+    answer = Model.open(tmp_path).reconstruct(images)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).images
+    assert answer.shape == images.shape
+    np.testing.assert_allclose(answer, expected.permute(0, 2, 3, 1).numpy() * 255, atol=1, rtol=0)

@@ -1,0 +1,194 @@
+"""The command line: python -m training list | train | evaluate | export."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from service.errors import AutoencoderError
+from service.manifest import Manifest, Score, read
+from training import data, recipes
+from training.errors import TrainingError
+from training.loop import Report, Trained, train
+from training.publish import publish
+from training.recipes import RECIPES, Recipe
+
+_REFRESH = 0.5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
+    )
+    torch.set_num_threads(options.threads)
+    try:
+        if options.command == "list":
+            _list(console)
+        else:
+            _train(options, console)
+    except (TrainingError, AutoencoderError) as error:
+        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.set_defaults(threads=2)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every recipe, one line each")
+    for name, text in (
+        ("train", "train, export, score and publish models; a killed run resumes"),
+        ("evaluate", "score and publish again what was trained"),
+        ("export", "the same: a model is never exported without being scored"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("names", nargs="*", metavar="NAME", help="recipes, as in `list`")
+        command.add_argument("--all", action="store_true", help="every recipe")
+        command.add_argument(
+            "--data", metavar="ROOT", help="folder of the data sets, or folder:PATH of pictures"
+        )
+        command.add_argument("--name", help="publish under another name (one recipe only)")
+        command.add_argument(
+            "--seed", type=int, nargs="+", default=[0],
+            help="one or more; with several, the best on validation is published",
+        )  # fmt: skip
+        command.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
+        command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
+        command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+        command.add_argument("--threads", type=int, default=2)
+        command.add_argument("--epochs", type=int, help="in place of the recipe's own")
+    return parser
+
+
+def _list(console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "data", "source", "epochs", "what it is"):
+        table.add_column(column, no_wrap=column == "name")
+    for recipe in RECIPES:
+        table.add_row(recipe.name, recipe.data, recipe.source, str(recipe.epochs), recipe.summary)
+    console.print(table)
+
+
+def _train(options: argparse.Namespace, console: Console) -> None:
+    chosen = list(RECIPES) if options.all else [recipes.named(n) for n in options.names]
+    if not chosen:
+        raise TrainingError("name one recipe or more, or say --all")
+    folder = options.data if (options.data or "").startswith("folder:") else None
+    if options.name and len(chosen) > 1:
+        raise TrainingError("--name takes one recipe")
+    changes = {
+        key: value
+        for key, value in (("data", folder), ("name", options.name), ("epochs", options.epochs))
+        if value
+    }
+    chosen = [replace(recipe, **changes) for recipe in chosen]
+    where = data.root(None if folder else options.data)
+    # All of them are read before any is trained: an error at 3 a.m. helps nobody.
+    for name in dict.fromkeys(recipe.data for recipe in chosen):
+        dataset = data.load(name, where)
+        for recipe in chosen:
+            if recipe.data == name:
+                recipe.split(dataset)
+    for recipe in chosen:
+        dataset = data.load(recipe.data, where)
+        runs: dict[int, Trained] = {}
+        for seed in options.seed:
+            runs[seed] = _train_one(recipe, dataset, seed, options, console)
+            if runs[seed].interrupted:
+                break
+        published = publish(recipe, runs, dataset, options.models, device=options.device)
+        _show(read(published), console)
+        if any(run.interrupted for run in runs.values()):
+            break
+
+
+def _train_one(
+    recipe: Recipe, dataset: data.Dataset, seed: int, options: argparse.Namespace, console: Console
+) -> Trained:
+    checkpoint = options.runs / f"{recipe.name}-{seed}" / "checkpoint.pt"
+    if options.command != "train" and not checkpoint.exists():
+        raise TrainingError(f"{recipe.name} has not been trained with seed {seed} yet")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]:.5f}"),
+        TextColumn("{task.fields[rate]:,.0f} images/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        return train(
+            recipe,
+            dataset,
+            seed=seed,
+            device=options.device,
+            checkpoint=checkpoint,
+            report=_reporter(progress, recipe, seed, len(recipe.split(dataset)[0])),
+        )
+
+
+def _reporter(progress: Progress, recipe: Recipe, seed: int, images: int) -> Report:
+    """Moves the bar at most twice a second: to ask for the loss is to wait for the device."""
+    task = progress.add_task(
+        f"{recipe.name} seed {seed}", total=recipe.epochs * images, epoch="-", loss=float("nan"),
+        rate=0.0,
+    )  # fmt: skip
+    started = last = time.perf_counter()
+    first: int | None = None
+
+    def report(epoch: int, seen: int, loss: object) -> None:
+        nonlocal last, first
+        done = epoch * images + seen
+        if first is None:
+            first = done
+        now = time.perf_counter()
+        if now - last < _REFRESH and seen < images:
+            return
+        last = now
+        assert callable(loss)
+        progress.update(
+            task,
+            completed=done,
+            epoch=f"{epoch + 1}/{recipe.epochs}",
+            loss=loss(),
+            rate=(done - first) / max(now - started, 1e-9),
+        )
+
+    return report
+
+
+def _show(manifest: Manifest, console: Console) -> None:
+    table = Table(title=f"{manifest.name}: {manifest.parameters:,} parameters", box=None)
+    for column in ("subject", "task", "corruption", "protocol", "values", "note"):
+        table.add_column(column)
+    for score in manifest.scores:
+        table.add_row(
+            score.subject, score.task, score.corruption or "", score.protocol, _values(score),
+            score.note,
+        )  # fmt: skip
+    console.print(table)
+
+
+def _values(score: Score) -> str:
+    spread = score.spread
+    return "  ".join(
+        f"{key} {value:.5g}" + (f"±{spread[key]:.2g}" if key in spread else "")
+        for key, value in score.values.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The linear baseline of denoising: the best linear map from noisy to clean 8x8 patches.
+
+A Wiener filter with the covariances measured, not modelled: each patch of the noisy image gives
+a clean patch by least squares, and overlapping patches are averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+Array = NDArray[np.uint8]
+SIDE = 8
+_SLICE = 200
+
+
+@dataclass(frozen=True)
+class PatchFilter:
+    """A linear map `[P,P+1]` from a noisy patch (and a one) to a clean one."""
+
+    weights: Tensor
+
+    def __call__(self, noisy_NHWC: Array) -> Array:
+        """Denoised uint8 images, rounded and clipped."""
+        size = noisy_NHWC.shape[1:3]
+        parts = []
+        for start in range(0, len(noisy_NHWC), _SLICE):
+            x_BCHW = _floats(noisy_NHWC[start : start + _SLICE])
+            patches_BPL = functional.unfold(x_BCHW, SIDE)
+            clean_BPL = self.weights[:, :-1] @ patches_BPL + self.weights[:, -1:]
+            overlaps = functional.fold(functional.unfold(torch.ones_like(x_BCHW), SIDE), size, SIDE)
+            y_BCHW = functional.fold(clean_BPL, size, SIDE) / overlaps
+            levels = (y_BCHW.clamp(0, 1) * 255).round().to(torch.uint8)
+            parts.append(levels.permute(0, 2, 3, 1).numpy())
+        return np.concatenate(parts)
+
+
+def fit(noisy_NHWC: Array, clean_NHWC: Array) -> PatchFilter:
+    """The least-squares filter between uint8 images and their originals."""
+    patch = SIDE * SIDE * clean_NHWC.shape[-1]
+    noisy_noisy = torch.zeros(patch + 1, patch + 1, dtype=torch.float64)
+    clean_noisy = torch.zeros(patch, patch + 1, dtype=torch.float64)
+    for start in range(0, len(clean_NHWC), _SLICE):
+        part = slice(start, start + _SLICE)
+        y_MP = _patches(noisy_NHWC[part])
+        y_MQ = torch.cat([y_MP, torch.ones(len(y_MP), 1)], 1)
+        noisy_noisy += (y_MQ.T @ y_MQ).double()
+        clean_noisy += (_patches(clean_NHWC[part]).T @ y_MQ).double()
+    ridge = 1e-6 * noisy_noisy.diagonal().mean() * torch.eye(patch + 1, dtype=torch.float64)
+    map_PQ = torch.linalg.solve(noisy_noisy + ridge, clean_noisy.T).T
+    return PatchFilter(map_PQ.float())
+
+
+def _floats(images_NHWC: Array) -> Tensor:
+    return torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() / 255
+
+
+def _patches(images_NHWC: Array) -> Tensor:
+    """All patches of all images, `[M,P]`."""
+    return functional.unfold(_floats(images_NHWC), SIDE).transpose(1, 2).flatten(0, 1)

@@ -1,0 +1,45 @@
+"""Principal components: the best linear autoencoder, in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.data import Images
+
+
+@dataclass(frozen=True)
+class Components:
+    """The mean image `[P]` and the directions of greatest variance, greatest first `[D,P]`."""
+
+    mean: Tensor
+    directions: Tensor
+
+    def encode(self, flat_NP: Tensor) -> Tensor:
+        return (flat_NP - self.mean) @ self.directions.T
+
+    def decode(self, latents_ND: Tensor) -> Tensor:
+        return latents_ND @ self.directions + self.mean
+
+
+def fit(images: Images, latents: int) -> Components:
+    """Centres, does not standardise, and keeps `latents` directions; float64 throughout.
+
+    The sign of a direction is free: its largest entry is made positive, so that the same images
+    give the same components everywhere.
+    """
+    pixels = images.pixels[0].numel()
+    mean = torch.zeros(pixels, dtype=torch.float64)
+    second = torch.zeros(pixels, pixels, dtype=torch.float64)
+    for start in range(0, len(images), 5000):
+        flat = images.batch(slice(start, start + 5000)).flatten(1).cpu().double()
+        mean += flat.sum(0)
+        second += flat.T @ flat
+    mean /= len(images)
+    covariance = second / len(images) - torch.outer(mean, mean)
+    _, vectors = torch.linalg.eigh(covariance)
+    directions = vectors.flip(1)[:, :latents].T
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return Components(mean, directions * largest.sign())

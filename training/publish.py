@@ -1,0 +1,145 @@
+"""Turns trained networks into a model folder: export, evaluate, write the manifest last."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from service import manifest
+from service.manifest import Ability, ImageShape, Manifest, Provenance
+from service.model import Model
+from training.corruption import Clean
+from training.data import CHECKOUT, Dataset
+from training.evaluate import evaluate
+from training.export import export
+from training.loop import Trained
+from training.networks import Autoencoder
+from training.recipes import Recipe
+
+_LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def publish(
+    recipe: Recipe,
+    runs: dict[int, Trained],
+    dataset: Dataset,
+    models: Path,
+    *,
+    device: str = "cpu",
+    number: int = 1,
+) -> Path:
+    """Exports the run that was best on validation, scores it and publishes models/NAME/`number`.
+
+    `runs` holds the runs by seed: the others only tell how far the seed matters.
+
+    Raises:
+        ExportError: the graphs do not say what the network says.
+    """
+    seed = min(runs, key=lambda s: min(entry["loss"] for entry in runs[s].history))
+    best = runs[seed]
+    nets = [best.net, *(run.net for s, run in runs.items() if s != seed)]
+    models.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{recipe.name}.", dir=models))
+    # mkdtemp makes it for one user only; a server that runs as another must read it.
+    staging.chmod(0o755)
+    try:
+        export(best.net, dataset.shape, staging)
+        scored = evaluate(recipe, nets, dataset, staging)
+        return manifest.write(
+            staging,
+            Manifest(
+                name=recipe.name,
+                version=number,
+                summary=recipe.summary,
+                family=type(recipe.net).__name__.lower(),
+                dataset=_public(recipe.data),
+                source=recipe.source,
+                image=_image(best.net, dataset),
+                latent_shape=_latent_shape(best.net, dataset, staging),
+                variational=best.net.variational,
+                abilities=abilities(recipe, best.net),
+                corruption=recipe.corruption.served,
+                classes=(),
+                parameters=best.net.parameter_count(),
+                recipe=repr(recipe).replace(repr(recipe.data), repr(_public(recipe.data))),
+                scores=scored.scores,
+                error_percentiles=scored.error_percentiles,
+                golden=scored.golden,
+                provenance=_provenance(best, seed, dataset, device),
+                files={p.name: manifest.digest(p) for p in staging.iterdir()},
+            ),
+            models,
+        )
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def abilities(recipe: Recipe, net: Autoencoder) -> tuple[Ability, ...]:
+    """What a network of that kind can be asked for."""
+    able: list[Ability] = []
+    # A bottleneck drops noise that it was never shown; a network without one passes it on.
+    if net.bottleneck or not isinstance(recipe.corruption, Clean):
+        able.append("denoise")
+    able.append("reconstruct")
+    able += ["encode", "decode"]
+    if net.bottleneck:
+        able.append("interpolate")
+    if net.variational:
+        able.append("sample")
+    return tuple(able)
+
+
+def _public(data: str) -> str:
+    """A data set's name without the path of someone's folder."""
+    return f"folder:{Path(data).name}" if data.startswith("folder:") else data
+
+
+def _image(net: Autoencoder, dataset: Dataset) -> ImageShape:
+    channels, height, width = dataset.shape
+    assert channels in (1, 3)
+    return ImageShape(
+        height=None if net.any_size else height,
+        width=None if net.any_size else width,
+        channels=1 if channels == 1 else 3,
+        smallest=max(net.smallest, 1),
+    )
+
+
+def _latent_shape(net: Autoencoder, dataset: Dataset, folder: Path) -> tuple[int | None, ...]:
+    shape = Model.open(folder).encode(dataset.test.pixels[:1].numpy()).latents.shape[1:]
+    return (shape[0], None, None) if net.any_size else tuple(shape)
+
+
+def _provenance(run: Trained, seed: int, dataset: Dataset, device: str) -> Provenance:
+    threads = torch.get_num_threads()
+    return Provenance(
+        commit=_commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        data=dataset.digests,
+        versions={"python": platform.python_version(), **{n: version(n) for n in _LIBRARIES}},
+        device=f"{device}, {threads} threads" if device == "cpu" else device,
+        epochs=run.epochs,
+        seconds=round(run.seconds, 1),
+    )
+
+
+def _commit() -> str:
+    """The checkout's commit, with a plus sign if training/ has changed since."""
+    try:
+        head, changes = (
+            subprocess.run(
+                ["git", *words], cwd=CHECKOUT, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "training"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+" if changes else head
