@@ -43,8 +43,10 @@ LABEL org.opencontainers.image.title="autoencoder-service" \
 RUN groupadd --gid 10001 autoencoder && \
     useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --no-log-init \
             --shell /usr/sbin/nologin autoencoder
-# The container's own loopback could not be published; what the host publishes is the host's say.
+# HOST: a container's own loopback cannot be published; who may reach it, the publishing host says.
+# ORT: since 1.29 onnxruntime reports its use to its maker unless told not to before it starts.
 ENV PATH=/opt/venv/bin:$PATH \
+    ORT_DISABLE_TELEMETRY=1 \
     AUTOENCODER_HOST=0.0.0.0 \
     AUTOENCODER_MODELS_DIR=/models
 EXPOSE 8000
