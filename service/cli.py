@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -24,6 +25,8 @@ class Serve(Settings):
         # Worker processes make their own application, and read the settings where all do.
         for name, value in self.model_dump(mode="json").items():
             os.environ[f"AUTOENCODER_{name.upper()}"] = str(value)
+        # uvicorn raises the signal again once all is answered: stopped as asked is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             "service.app:create_app",
             factory=True,

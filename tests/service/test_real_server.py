@@ -1,0 +1,85 @@
+"""The console script as a process of its own: it starts, answers over a socket, and stops well."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.service.test_errors import GOOD, PNG
+
+# The script of this environment, wherever it is installed.
+AUTOENCODER = [sys.executable, "-c", "from service.cli import main; main()"]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
+def server(request, toy_models) -> Iterator[tuple[subprocess.Popen, str]]:
+    port = free_port()
+    flags = ["--port", str(port), "--models-dir", str(toy_models), "--log-format", "json"]
+    process = subprocess.Popen(
+        [*AUTOENCODER, "serve", *flags, "--workers", str(request.param)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"{url}/health/live")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_serves_over_a_socket_logs_each_request_and_stops_with_status_zero(server):
+    process, url = server
+    with httpx.Client(base_url=url) as client:
+        answer = client.post("/denoise", content=GOOD, headers=PNG)
+        assert answer.status_code == 200
+        request_id = answer.headers["X-Request-ID"]
+        health = subprocess.run(
+            [*AUTOENCODER, "health", "--url", url], capture_output=True, text=True, check=False
+        )
+        assert health.returncode == 0, health.stderr
+        assert "toy-vae/1" in health.stdout
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    lines = [line for line in log.splitlines() if request_id in line]
+    assert len(lines) == 1, "one line a request"
+    assert lines[0].startswith("{"), "JSON lines were asked for"
+
+
+def test_health_of_a_service_that_is_not_there_fails_and_says_so():
+    health = subprocess.run(
+        [*AUTOENCODER, "health", "--url", f"http://127.0.0.1:{free_port()}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert health.returncode == 1
+    assert "no answer" in health.stderr
+
+
+def test_a_start_without_models_fails_and_says_what_is_missing(tmp_path):
+    start = subprocess.run(
+        [*AUTOENCODER, "serve", "--models-dir", str(tmp_path), "--port", str(free_port())],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert start.returncode != 0
+    assert "NAME/VERSION/model.json" in start.stderr
