@@ -30,9 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; gives the exit status."""
     options = _parser().parse_args(arguments)
     console = Console()
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
-    )
+    logging.basicConfig(format="%(message)s", handlers=[RichHandler(show_path=False)])
+    logging.getLogger("training").setLevel(logging.INFO)
     torch.set_num_threads(options.threads)
     try:
         if options.command == "list":
