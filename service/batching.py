@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Overloaded
+from service.statistics import Statistics
 
 Array = NDArray[Any]
 Outputs = tuple[Array, ...]
@@ -60,6 +61,7 @@ class Batcher:
         self._runner: asyncio.Task[None] | None = None
         self._seconds_per_image = 0.0
         self.waiting = 0
+        self.statistics = Statistics()
 
     async def submit(self, batch: Array) -> Run:
         """Runs `batch` `[B,...]`, B >= 1, joined with what else waits; splits it if it is large.
@@ -68,7 +70,9 @@ class Batcher:
             Overloaded: too many images wait already.
             Exception: whatever the function raised for this batch, and for this batch only.
         """
+        came = time.perf_counter()
         if self.waiting and self.waiting + len(batch) > self._max_waiting:
+            self.statistics.fail.add(time.perf_counter() - came)
             raise self._overloaded()
         loop = asyncio.get_running_loop()
         jobs = [
@@ -82,12 +86,18 @@ class Batcher:
             self._runner = loop.create_task(self._drain())
         try:
             runs = [await job.answer for job in jobs]
+        except BaseException:  # its own fault, or the caller left
+            self.statistics.fail.add(time.perf_counter() - came)
+            raise
         finally:
             for job in jobs:  # a caller that left, or a split request that failed half-way
                 self._leave_queue(job)
                 if not job.answer.cancel() and not job.answer.cancelled():
                     job.answer.exception()  # seen: a second fault of one request is no news
-        return runs[0] if len(runs) == 1 else _rejoin(runs)
+        run = runs[0] if len(runs) == 1 else _rejoin(runs)
+        total = time.perf_counter() - came
+        self.statistics.answered(len(batch), total=total, queue=run.queue, infer=run.infer)
+        return run
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -137,13 +147,20 @@ class Batcher:
             self.waiting -= len(job.batch)
 
     def _run(self, inputs: Sequence[Array]) -> list[Outputs | Exception]:
+        started = time.perf_counter()
         try:
-            if len(inputs) == 1:
-                return [self._function(inputs[0])]
-            return _split(self._function(np.concatenate(inputs)), [len(batch) for batch in inputs])
+            batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+            joined = time.perf_counter()
+            outputs = self._function(batch)
+            inferred = time.perf_counter()
+            results = _split(outputs, [len(part) for part in inputs])
         except Exception as error:
             if len(inputs) == 1:
                 return [error]
+        else:
+            join, infer, split = joined - started, inferred - joined, time.perf_counter() - inferred
+            self.statistics.ran(len(batch), join=join, infer=infer, split=split)
+            return results
         # One caller's fault is not its neighbours': each alone, and only the guilty one fails.
         return [result for batch in inputs for result in self._run([batch])]
 
@@ -157,6 +174,8 @@ class Batcher:
 
 
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
+    if len(sizes) == 1:
+        return [outputs]
     ends = np.cumsum(sizes)
     return [
         tuple(output[end - size : end] for output in outputs)

@@ -1,0 +1,62 @@
+"""What one queue did so far: requests, images, runs by batch size, and the time in each phase."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something was done, and the seconds it took altogether."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
+class Runs:
+    """All runs of one batch size: joining the requests, the graphs, handing the outputs out."""
+
+    join: Duration = field(default_factory=Duration)
+    infer: Duration = field(default_factory=Duration)
+    split: Duration = field(default_factory=Duration)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counts since the model was loaded, whichever API the requests came by.
+
+    `read` and `write` are the phases around the queue; only routes that measure them add to them.
+    """
+
+    images: int = 0
+    last: float = 0.0
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    read: Duration = field(default_factory=Duration)
+    infer: Duration = field(default_factory=Duration)
+    write: Duration = field(default_factory=Duration)
+    runs: dict[int, Runs] = field(default_factory=dict)
+
+    def answered(self, images: int, *, total: float, queue: float, infer: float) -> None:
+        """A request was answered, `total` seconds after it came."""
+        self.images += images
+        self.last = time.time()
+        self.success.add(total)
+        self.queue.add(queue)
+        self.infer.add(infer)
+
+    def ran(self, size: int, *, join: float, infer: float, split: float) -> None:
+        """One run of `size` images; called from the thread that ran it, of which there is one."""
+        # Into the dictionary only when complete: another thread may be reading.
+        runs = self.runs.get(size) or Runs()
+        runs.join.add(join)
+        runs.infer.add(infer)
+        runs.split.add(split)
+        self.runs[size] = runs
