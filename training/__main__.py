@@ -1,4 +1,4 @@
-"""The command line: python -m training list | train | evaluate | export."""
+"""The command line: python -m training list | train | evaluate | export | classify."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
 from training import data, recipes
+from training.classify import CLASSIFIERS, classify
 from training.errors import TrainingError
 from training.loop import Report, Trained, train
 from training.publish import publish
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "list":
             _list(console)
+        elif options.command == "classify":
+            _classify(options, console)
         else:
             _train(options, console)
     except (TrainingError, AutoencoderError) as error:
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         ("train", "train, export, score and publish models; a killed run resumes"),
         ("evaluate", "score and publish again what was trained"),
         ("export", "the same: a model is never exported without being scored"),
+        ("classify", "train classifiers on the latents of published models"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("names", nargs="*", metavar="NAME", help="recipes, as in `list`")
@@ -65,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
             "--seed", type=int, nargs="+", default=[0],
             help="one or more; with several, the best on validation is published",
         )  # fmt: skip
+        if name == "classify":
+            kinds = [kind.name for kind in CLASSIFIERS]
+            command.add_argument("--classifier", nargs="+", choices=kinds, help="not all of them")
         command.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
         command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -113,6 +120,13 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         _show(read(published), console)
         if any(run.interrupted for run in runs.values()):
             break
+
+
+def _classify(options: argparse.Namespace, console: Console) -> None:
+    for name in options.names:
+        dataset = data.load(recipes.named(name).data, data.root(options.data))
+        folder = classify(name, options.models, dataset, options.seed, options.classifier)
+        _show(read(folder), console)
 
 
 def _train_one(

@@ -45,6 +45,27 @@ class Gaussian(Line):
 
 
 @dataclass(frozen=True, repr=False)
+class GaussianUpTo(Line):
+    """Adds noise of a level of each image's own, evenly from `low` to `high`: a blind denoiser's.
+
+    `typical` is the level it is scored at first.
+    """
+
+    low: float
+    high: float
+    typical: float
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        level = torch.rand((len(x_BCHW), 1, 1, 1), generator=generator, device=x_BCHW.device)
+        noise = torch.empty_like(x_BCHW).normal_(generator=generator)
+        return (x_BCHW + (self.low + (self.high - self.low) * level) * noise).clamp_(0, 1)
+
+    @property
+    def served(self) -> str | None:
+        return f"gaussian:{self.typical:.4g}"
+
+
+@dataclass(frozen=True, repr=False)
 class Occlusion(Line):
     """Blackens one square in each image, its side drawn from `low` to `high` pixels."""
 
@@ -87,7 +108,7 @@ class OneOf(Line):
         return next((way.served for way in self.ways if way.served), None)
 
 
-Corruption = Clean | Gaussian | Occlusion | OneOf
+Corruption = Clean | Gaussian | GaussianUpTo | Occlusion | OneOf
 
 
 def shifted(x_BCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training import pca
 from training.corruption import shifted
 from training.data import Dataset, Images
 from training.errors import DeadRun
-from training.networks import Autoencoder, Output, build
+from training.networks import Autoencoder, Output, Pca, build
 from training.recipes import Recipe
 from training.seeds import generator, named
 
@@ -70,6 +71,8 @@ def train(
     if checkpoint is not None:
         run.resume(checkpoint)
     try:
+        if isinstance(recipe.net, Pca):
+            run.solve()
         while run.epoch < recipe.epochs:
             run.advance(report)
             if checkpoint is not None:
@@ -122,7 +125,8 @@ class _Run:
             for group in self.optimiser.param_groups:
                 group["lr"] = recipe.optimiser.lr * recipe.schedule(done, losses)
             clean = shifted(self.train.batch(index), recipe.shift, noise)
-            output = net(recipe.corruption(clean, noise), noise)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+                output = net(recipe.corruption(clean, noise), noise)
             mse, kl = _terms(output, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             loss = mse + recipe.kl * weight * kl
@@ -137,6 +141,13 @@ class _Run:
         self.validate(float(total) / count)
         self.seconds += time.perf_counter() - started
         self.history[-1]["seconds"] = self.seconds
+
+    def solve(self) -> None:
+        """Principal components, which need no epochs."""
+        started = time.perf_counter()
+        pca.fill(self.net, self.train)
+        self.validate()
+        self.seconds = time.perf_counter() - started
 
     def validate(self, train_loss: float = math.nan) -> None:
         """Scores the weights as they are on the validation images, and keeps them if best.
@@ -213,7 +224,7 @@ def _mean(total: Tensor, count: int) -> float:
 
 def _terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """The mean squared error, and the mean over images of the KL divergence per pixel."""
-    mse = torch.nn.functional.mse_loss(output.images, clean_BCHW)
+    mse = torch.nn.functional.mse_loss(output.images.float(), clean_BCHW)
     if output.mean is None or output.log_variances is None:
         return mse, torch.zeros_like(mse)
     mean, log_variances = output.mean, output.log_variances

@@ -54,7 +54,7 @@ class Autoencoder(nn.Module):
 
     `smallest` is 0 if height and width must be those it was built for, else the least it takes;
     `bottleneck` says that there are fewer latents than pixels, so that points between latents
-    mean something.
+    mean something; `encodes` that the latents are something other than the image itself.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Autoencoder(nn.Module):
         variational: bool = False,
         smallest: int = 0,
         bottleneck: bool = True,
+        encodes: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -72,6 +73,7 @@ class Autoencoder(nn.Module):
         self.variational = variational
         self.smallest = smallest
         self.bottleneck = bottleneck
+        self.encodes = encodes
 
     def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
         """Encodes and decodes; a variational network samples its latents if given a generator."""
@@ -262,7 +264,71 @@ class Valid(Line):
         )
 
 
-Family = Mlp | Conv | Valid
+class _Block(nn.Module):
+    """Two 3x3 convolutions around which the features may pass."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+
+    def forward(self, h_BCHW: Tensor) -> Tensor:
+        h: Tensor = self.second(functional.relu(self.first(h_BCHW)))
+        return h_BCHW + h
+
+
+class _SkipNet(nn.Module):
+    def __init__(self, channels: int, width: int, fine: int, coarse: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=False)
+        self.before = nn.Sequential(*[_Block(width) for _ in range(fine)])
+        self.down = nn.Conv2d(width, 2 * width, 2, stride=2, bias=False)
+        self.middle = nn.Sequential(*[_Block(2 * width) for _ in range(coarse)])
+        self.up = nn.ConvTranspose2d(2 * width, width, 2, stride=2, bias=False)
+        self.after = nn.Sequential(*[_Block(width) for _ in range(fine)])
+        self.leave = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1, bias=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        H, W = x_BCHW.shape[2:]
+        padded = functional.pad(x_BCHW, (0, -W % 4, 0, -H % 4), mode="replicate")
+        fine = self.before(self.enter(padded))
+        wide = fine + self.up(self.middle(self.down(fine)))
+        noise: Tensor = self.leave(self.after(wide))
+        return x_BCHW - noise[:, :, :H, :W]
+
+
+@dataclass(frozen=True, repr=False)
+class SkipNet(Line):
+    """A residual U-Net of two scales that estimates the noise and takes it away, any image size.
+
+    It works at half the resolution and a quarter, as FFDNet does for speed (Zhang et al. 2018),
+    and adds no constants, so that it bears noise levels it has not seen (Mohan et al. 2020).
+    The skips carry more than any latents would: the encoder is the whole network, the latents are
+    the clean image before it is rounded, and the decoder rounds it.
+    """
+
+    width: int
+    fine: int = 1
+    coarse: int = 2
+
+    def __call__(self, shape: Shape) -> Autoencoder:
+        net = _SkipNet(shape.channels, self.width, self.fine, self.coarse)
+        return Autoencoder(net, nn.Identity(), smallest=4, bottleneck=False, encodes=False)
+
+
+@dataclass(frozen=True, repr=False)
+class Pca(Line):
+    """Principal components: a linear autoencoder that training/pca.py fits in closed form."""
+
+    latents: int
+
+    def __call__(self, shape: Shape) -> Autoencoder:
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(shape.pixels, self.latents))
+        decoder = nn.Sequential(nn.Linear(self.latents, shape.pixels), nn.Unflatten(1, shape))
+        return Autoencoder(encoder, decoder)
+
+
+Family = Mlp | Conv | Valid | SkipNet | Pca
 
 
 def build(family: Family, shape: Shape, init: str, seed: int) -> Autoencoder:

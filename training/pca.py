@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data import Images
+from training.networks import Autoencoder
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,17 @@ class Components:
 
     def decode(self, latents_ND: Tensor) -> Tensor:
         return latents_ND @ self.directions + self.mean
+
+
+def fill(net: Autoencoder, images: Images) -> None:
+    """Gives a network of the family Pca the components of `images`."""
+    encode, decode = (part for part in net.modules() if isinstance(part, nn.Linear))
+    components = fit(images, encode.out_features)
+    with torch.no_grad():
+        encode.weight.copy_(components.directions)
+        encode.bias.copy_(-components.directions @ components.mean)
+        decode.weight.copy_(components.directions.T)
+        decode.bias.copy_(components.mean)
 
 
 def fit(images: Images, latents: int) -> Components:

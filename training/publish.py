@@ -15,6 +15,7 @@ import torch
 from service import manifest
 from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
+from training import sampler
 from training.corruption import Clean
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
@@ -23,6 +24,8 @@ from training.loop import Trained
 from training.networks import Autoencoder
 from training.recipes import Recipe
 
+# Forty components of 30 latents have 20,000 numbers to be fitted.
+_SAMPLER_IMAGES = 20_000
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -51,6 +54,10 @@ def publish(
     staging.chmod(0o755)
     try:
         export(best.net, dataset.shape, staging)
+        latent_shape = _latent_shape(best.net, dataset, staging)
+        sampled = best.net.bottleneck and sampler.fits(latent_shape)
+        if sampled:
+            _add_sampler(recipe, dataset, latent_shape, staging)
         scored = evaluate(recipe, nets, dataset, staging)
         return manifest.write(
             staging,
@@ -62,9 +69,9 @@ def publish(
                 dataset=_public(recipe.data),
                 source=recipe.source,
                 image=_image(best.net, dataset),
-                latent_shape=_latent_shape(best.net, dataset, staging),
+                latent_shape=latent_shape,
                 variational=best.net.variational,
-                abilities=abilities(recipe, best.net),
+                abilities=abilities(recipe, best.net, sampled=sampled),
                 corruption=recipe.corruption.served,
                 classes=(),
                 parameters=best.net.parameter_count(),
@@ -81,9 +88,11 @@ def publish(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def abilities(recipe: Recipe, net: Autoencoder) -> tuple[Ability, ...]:
+def abilities(recipe: Recipe, net: Autoencoder, *, sampled: bool = False) -> tuple[Ability, ...]:
     """What a network of that kind can be asked for."""
     able: list[Ability] = []
+    if not net.encodes:
+        return ("denoise", "reconstruct")
     # A bottleneck drops noise that it was never shown; a network without one passes it on.
     if net.bottleneck or not isinstance(recipe.corruption, Clean):
         able.append("denoise")
@@ -91,9 +100,24 @@ def abilities(recipe: Recipe, net: Autoencoder) -> tuple[Ability, ...]:
     able += ["encode", "decode"]
     if net.bottleneck:
         able.append("interpolate")
-    if net.variational:
+    if net.variational or sampled:
         able.append("sample")
     return tuple(able)
+
+
+def _add_sampler(
+    recipe: Recipe, dataset: Dataset, latent_shape: tuple[int | None, ...], staging: Path
+) -> None:
+    """A density of the training latents, so that a plain autoencoder can be sampled too."""
+    model = Model.open(staging)
+    train, validation = (
+        model.encode(part.pixels[:_SAMPLER_IMAGES].numpy()).latents.reshape(
+            min(len(part), _SAMPLER_IMAGES), -1
+        )
+        for part in recipe.split(dataset)
+    )
+    fixed = tuple(length for length in latent_shape if length is not None)
+    sampler.export(sampler.fit(train, validation), fixed, staging / "sampler.onnx")
 
 
 def _public(data: str) -> str:
