@@ -84,8 +84,12 @@ def _check_signature(card: Manifest, model: Model) -> None:
         probabilities = [("probabilities", _FLOAT, (None, len(card.classes)))]
         _compare("classifier.onnx takes", model.classifier.get_inputs(), encoded[:1])
         _compare("classifier.onnx gives", model.classifier.get_outputs(), probabilities)
-    if "sample" in card.abilities and not card.variational:
-        raise ManifestError("the ability sample needs a variational model")
+    if model.sampler:
+        drawn = [("normals", _FLOAT, latents), ("uniforms", _FLOAT, (None,))]
+        _compare("sampler.onnx takes", model.sampler.get_inputs(), drawn)
+        _compare("sampler.onnx gives", model.sampler.get_outputs(), encoded[:1])
+    if "sample" in card.abilities and not (card.variational or model.sampler):
+        raise ManifestError("the ability sample needs a variational model or sampler.onnx")
 
 
 def _compare(what: str, found: Sequence[Any], expected: Sequence[tuple[Any, ...]]) -> None:

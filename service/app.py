@@ -16,15 +16,15 @@ from service import problems, runtime
 from service.catalog import Catalog
 from service.metrics import Metrics
 from service.middleware import Observe
-from service.routes import health, images, latents, models
-from service.routes.bodies import ImagesJson
+from service.routes import documents, health, images, latents, making, models
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DESCRIPTION = """
-Autoencoders for images, behind one API: denoise, reconstruct, sample, with the quality of every
-answer beside it. Errors are `application/problem+json` (RFC 9457) and say what would have worked.
+Autoencoders for images, behind one API: denoise, reconstruct, encode, decode, interpolate,
+sample and classify, one image or thousands, with the quality of every answer beside it. Errors
+are `application/problem+json` (RFC 9457) and say what would have worked.
 """
 
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.canary = asyncio.Lock()
-    for routes in (images, latents, models, health):
+    for routes in (images, latents, making, models, health):
         app.include_router(routes.router)
     problems.handle(app)
     app.add_middleware(Observe, metrics=app.state.metrics)
@@ -60,13 +60,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _describe(app: FastAPI) -> None:
-    """Adds the schemas that no route's signature names: the JSON body and the problem."""
+    """Adds the schemas that no route's signature names: the JSON bodies and the problem."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ImagesJson, problems.Problem):
+        for model in (*documents.SCHEMAS, problems.Problem):
             schemas.setdefault(model.__name__, model.model_json_schema())
         return document
 

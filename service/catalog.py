@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,9 @@ from service.admission import admit
 from service.batching import Batcher, Run
 from service.errors import AbilityMissing, ManifestError, NotFound, Unprocessable
 from service.manifest import Ability, Manifest
+from service.sampling import unpacked
 from service.settings import Settings
+from service.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,10 @@ class Served:
             "decode": lambda batch: (model.decode(batch),),
             "reconstruct": lambda batch: (model.reconstruct(batch),),
             "classify": lambda batch: (model.classify(batch),),
+            "sample": lambda packed: (model.sample(*unpacked(packed, self.latent_shape())),),
         }
+        known = self._golden.image[None]
+        self.pixels_per_latent = known[..., 0].size / model.encode(known).latents.size
         self._queues = {
             verb: Batcher(
                 function,
@@ -61,8 +67,16 @@ class Served:
         """Images in this model's queues."""
         return sum(queue.waiting for queue in self._queues.values())
 
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one image's latents; the least, where it follows the image's size."""
+        return tuple(axis or 1 for axis in self.manifest.latent_shape)
+
+    def statistics(self, verb: str) -> Statistics:
+        """What that verb's queue did since the model was loaded."""
+        return self._queues[verb].statistics
+
     async def run(self, verb: str, batch: Array) -> Run:
-        """One batch `[B,...]` through encode, decode, reconstruct or classify."""
+        """One batch `[B,...]` through encode, decode, reconstruct, classify or sample."""
         return await self._queues[verb].submit(batch)
 
     async def run_each(self, verb: str, items: Sequence[Array]) -> Batched:
@@ -93,6 +107,7 @@ class Catalog:
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="inference")
         self._served: dict[str, dict[int, Served]] = {}
         self.refused: dict[str, str] = {}
+        self._changing = asyncio.Lock()
 
     def load(self) -> None:
         """Admits every NAME/VERSION in the models folder.
@@ -101,23 +116,82 @@ class Catalog:
             ManifestError: there is none that can be served.
             DeviceError: the device asked for is not there.
         """
-        for folder in sorted(self._settings.models_dir.glob("*/*/")):
-            if folder.name.startswith(".") or folder.parent.name.startswith("."):
-                continue
-            key = f"{folder.parent.name}/{folder.name}"
-            try:
-                served = Served(folder, self._executor, self._settings)
-            except ManifestError as error:
-                self.refused[key] = str(error)
-                log.error("%s is not served: %s", key, error)
-            else:
-                versions = self._served.setdefault(served.manifest.name, {})
-                versions[served.manifest.version] = served
+        self._served, self.refused = self._admit(self.folders())
         if not self._served:
             raise ManifestError(
                 f"no model to serve in {self._settings.models_dir}: it must hold NAME/VERSION/"
                 f"{manifest.FILE} (refused: {self.refused or 'none'})"
             )
+
+    async def reload(self, name: str) -> None:
+        """Admits a model anew from its folder, in another thread, and swaps its versions at once.
+
+        Requests under way finish with what they started with. A version that is refused now, but
+        was served, is served on; one whose folder is gone is not.
+
+        Raises:
+            NotFound: there is neither such a folder nor such a model.
+            ManifestError: what is refused, and why; the versions that hold are served.
+            DeviceError: the device is not there; nothing has changed.
+        """
+        async with self._changing:
+            found = await asyncio.to_thread(self.folders)
+            folders = [folder for folder in found if folder.parent.name == name]
+            before = self._served.get(name, {})
+            if not folders and not before:
+                raise NotFound(f"there is no folder {name[:64]!r} with a version in it")
+            served, refused = await asyncio.to_thread(self._admit, folders)
+            kept = {v: old for v, old in before.items() if old.manifest.key in refused}
+            versions = {**kept, **served.get(name, {})}
+            self._forget(name)
+            self.refused |= refused
+            if versions:
+                self._served[name] = versions
+        if refused:
+            raise ManifestError("; ".join(f"{key} {why}" for key, why in refused.items()))
+
+    async def unload(self, name: str) -> list[Served]:
+        """Stops serving a model until it is loaded again; gives the versions that were served.
+
+        Its memory is free when the requests under way are answered.
+
+        Raises:
+            NotFound: there is neither such a folder nor such a model.
+        """
+        async with self._changing:
+            folders = await asyncio.to_thread(self.folders)
+            gone = list(self._served.get(name, {}).values())
+            if not gone and all(folder.parent.name != name for folder in folders):
+                raise NotFound(f"there is no model {name[:64]!r}")
+            self._forget(name)
+        return gone
+
+    def folders(self) -> list[Path]:
+        """Every NAME/VERSION in the models folder, served or not."""
+        found = sorted(self._settings.models_dir.glob("*/*/"))
+        return [f for f in found if not f.name.startswith(".") and f.parent.name[0] != "."]
+
+    def _admit(
+        self, folders: Sequence[Path]
+    ) -> tuple[dict[str, dict[int, Served]], dict[str, str]]:
+        """The versions that may be served, by name, and why the others may not, by NAME/VERSION."""
+        admitted: dict[str, dict[int, Served]] = {}
+        refused: dict[str, str] = {}
+        for folder in folders:
+            key = f"{folder.parent.name}/{folder.name}"
+            try:
+                served = Served(folder, self._executor, self._settings)
+            except ManifestError as error:
+                refused[key] = str(error)
+                log.error("%s is not served: %s", key, error)
+            else:
+                admitted.setdefault(served.manifest.name, {})[served.manifest.version] = served
+        return admitted, refused
+
+    def _forget(self, name: str) -> None:
+        self._served.pop(name, None)
+        for key in [key for key in self.refused if key.startswith(f"{name}/")]:
+            del self.refused[key]
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,13 @@ MEDIA_TYPES = {
     "image/webp": "WEBP",
     "image/bmp": "BMP",
     "image/tiff": "TIFF",
+}
+# What a file may be written as, and the longest side that its format has room for.
+LONGEST_SIDE = {"image/png": 2**31 - 1, "image/webp": 16_383, "image/jpeg": 65_500}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "image/png": {"compress_level": 1},
+    "image/webp": {"lossless": True, "method": 0},
+    "image/jpeg": {"quality": 95, "subsampling": 0},
 }
 _FORMATS = tuple(MEDIA_TYPES.values())
 _SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
@@ -102,10 +109,26 @@ def decode(data: bytes, *, max_pixels: int = 50_000_000) -> Images:
     return pixels(open_image(data, max_pixels=max_pixels))
 
 
+def encode(image: Images, media_type: str = "image/png") -> bytes:
+    """An image `[H,W,1]` or `[H,W,3]` as a file: lossless, but for `image/jpeg`.
+
+    Its sides must not exceed `LONGEST_SIDE` of the media type.
+    """
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, MEDIA_TYPES[media_type], **_OPTIONS[media_type])
+    return buffer.getvalue()
+
+
 def encode_png(image: Images) -> bytes:
     """A PNG of a uint8 image `[H,W,1]` or `[H,W,3]`."""
+    return encode(image)
+
+
+def encode_gif(images_BHWC: Images, *, milliseconds: int) -> bytes:
+    """An animation that repeats; grey is lossless, colour is reduced to 256 colours a frame."""
     buffer = io.BytesIO()
-    _pillow(image).save(buffer, "PNG", compress_level=1)
+    first, *rest = map(_pillow, images_BHWC)
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
     return buffer.getvalue()
 
 

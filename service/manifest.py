@@ -5,8 +5,14 @@ A model is a folder `models/NAME/VERSION/` that holds
     encoder.onnx      images  uint8 [B,H,W,C]     -> latents float32 [B,...] (, log_variances)
     decoder.onnx      latents float32 [B,...]     -> images uint8 [B,H,W,C]
     classifier.onnx   latents                     -> probabilities float32 [B,K]   (some models)
+    sampler.onnx      normals  float32 [B,...]    -> latents float32 [B,...]       (some models)
+                      uniforms float32 [B]
     card.png          a picture of what it does                                    (for people)
     model.json        this manifest, written last: no manifest, no model
+
+The sampler is a mixture of Gaussians fitted to the latents of the training images: `uniforms` in
+[0, 1) choose the component, `normals`, shaped as the latents, the place in it. Random numbers are
+inputs, so that a seed gives the same bytes wherever the graph runs.
 
 `read` refuses a folder whose files are not, byte for byte, the ones that were published.
 """
@@ -29,6 +35,7 @@ FILE = "model.json"
 Ability = Literal["denoise", "reconstruct", "encode", "decode", "interpolate", "sample", "classify"]
 Subject = Literal["model", "input", "linear", "pca", "report"]
 Protocol = Literal["served", "report"]
+Prior = Literal["standard", "mixture"]
 
 
 class Record(BaseModel):
@@ -153,6 +160,12 @@ class Manifest(Record):
     @property
     def key(self) -> str:
         return f"{self.name}/{self.version}"
+
+    @property
+    def priors(self) -> tuple[Prior, ...]:
+        """What its latents can be drawn from, the better first: the fitted mixture, the normal."""
+        mixture: tuple[Prior, ...] = ("mixture",) if "sampler.onnx" in self.files else ()
+        return (*mixture, "standard") if self.variational else mixture
 
     def served_psnr(self, task: Literal["reconstruct", "denoise"]) -> float:
         """Mean PSNR in dB of the model as served, at what it was trained for; -inf if unknown."""

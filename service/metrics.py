@@ -5,6 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
+# Images like those of the test set fall evenly between 0 and 100; drift gathers at the top.
+_PERCENT = (5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 _DECIBEL = (5, 10, 15, 17.5, 20, 22.5, 25, 27.5, 30, 32.5, 35, 40, 50, 60)
 
 
@@ -51,6 +54,20 @@ class Metrics:
             "PSNR of answers whose reference is known, in dB",
             ["model", "verb"],
             buckets=_DECIBEL,
+            registry=self.registry,
+        )
+        self.ssim = Histogram(
+            "autoencoder_quality_ssim",
+            "SSIM of answers whose reference is known",
+            ["model", "verb"],
+            buckets=_SSIM,
+            registry=self.registry,
+        )
+        self.anomaly = Histogram(
+            "autoencoder_anomaly_percentile",
+            "Percent of the model's own test images that it reconstructs with a smaller error",
+            ["model"],
+            buckets=_PERCENT,
             registry=self.registry,
         )
         self.waiting = Gauge(

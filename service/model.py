@@ -1,4 +1,4 @@
-"""What a model can do, over its exported graphs: encode, decode, reconstruct, classify."""
+"""What a model can do, over its exported graphs: encode, decode, reconstruct, classify, sample."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ class Model:
         encoder: ort.InferenceSession,
         decoder: ort.InferenceSession,
         classifier: ort.InferenceSession | None = None,
+        sampler: ort.InferenceSession | None = None,
     ) -> None:
         self.encoder = encoder
         self.decoder = decoder
         self.classifier = classifier
+        self.sampler = sampler
 
     @classmethod
     def open(cls, folder: Path, *, device: Device = "cpu", threads: int = 1) -> Model:
@@ -46,10 +48,16 @@ class Model:
         Raises:
             DeviceError: the device asked for is not there.
         """
-        names = ["encoder.onnx", "decoder.onnx"]
-        if (folder / "classifier.onnx").exists():
-            names.append("classifier.onnx")
-        return cls(*(open_session(folder / n, device=device, threads=threads) for n in names))
+
+        def session(name: str) -> ort.InferenceSession:
+            return open_session(folder / f"{name}.onnx", device=device, threads=threads)
+
+        optional = {
+            name: session(name)
+            for name in ("classifier", "sampler")
+            if (folder / f"{name}.onnx").exists()
+        }
+        return cls(session("encoder"), session("decoder"), **optional)
 
     def encode(self, images_BHWC: Images) -> Latents:
         """Latents of uint8 images `[B,H,W,C]`."""
@@ -83,6 +91,17 @@ class Model:
             raise LookupError("this model has no classifier")
         (probabilities,) = self._run(self.classifier, self.encode(images_BHWC).latents)
         return probabilities
+
+    def sample(self, normals: Floats, uniforms: Floats) -> Floats:
+        """Latents `[B,...]` drawn from the fitted mixture by random numbers `[B,...]` and `[B]`.
+
+        Raises:
+            LookupError: the model has no sampler.
+        """
+        if self.sampler is None:
+            raise LookupError("this model has no sampler")
+        latents: Floats = self.sampler.run(None, {"normals": normals, "uniforms": uniforms})[0]
+        return latents
 
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:

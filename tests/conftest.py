@@ -28,6 +28,19 @@ def toy_models(tmp_path_factory) -> Path:
     return models
 
 
+@pytest.fixture(scope="session")
+def zoo_models(tmp_path_factory) -> Path:
+    """The toys of `toy_models`, and one of two latents with a mixture and two classes."""
+    models = tmp_path_factory.mktemp("zoo")
+    toys.identity(models)
+    toys.identity(models, "toy-colour", size=None, channels=3)
+    toys.variational(models)
+    toys.variational(
+        models, "toy-mixture", psnr=5.0, prior=False, mixture=True, classes=("dark", "bright")
+    )
+    return models
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which runs in this process with its lifespan."""
@@ -49,4 +62,11 @@ def settings(toy_models) -> Callable[..., Settings]:
 @pytest.fixture
 async def client(settings, anyio_backend) -> AsyncIterator[httpx.AsyncClient]:
     async with running(settings()) as client:
+        yield client
+
+
+@pytest.fixture
+async def zoo(settings, zoo_models, anyio_backend) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service that can do everything."""
+    async with running(settings(models_dir=zoo_models)) as client:
         yield client

@@ -79,8 +79,23 @@ def identity(
     )
 
 
-def variational(models: Path, name: str = "toy-vae", *, side: int = 12) -> Path:
-    """Two latents: the first sets the grey of the whole image, 100 plus it; both have variance."""
+def variational(
+    models: Path,
+    name: str = "toy-vae",
+    *,
+    side: int = 12,
+    psnr: float = 10.0,
+    prior: bool = True,
+    mixture: bool = False,
+    classes: tuple[str, ...] = (),
+) -> Path:
+    """Two latents: the first sets the grey of the whole image, 100 plus it; both have variance.
+
+    Without `prior` it is an ordinary autoencoder with the same latents. With `mixture` it has a
+    sampler of two components at latents -50 and 50, chosen by a uniform number below or from
+    0.5, each as wide as the normals. With two `classes`, dark and bright, the probability of the
+    second is the sigmoid of the first latent.
+    """
     encoder = _graph(
         [
             helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
@@ -93,7 +108,7 @@ def variational(models: Path, name: str = "toy-vae", *, side: int = 12) -> Path:
         [
             ("latents", TensorProto.FLOAT, ["batch", 2]),
             ("log_variances", TensorProto.FLOAT, ["batch", 2]),
-        ],
+        ][: 1 + prior],
         {"axes": np.array([1, 2], np.int64), "hundred": 100, "nothing": 0},
     )
     decoder = _graph(
@@ -119,6 +134,13 @@ def variational(models: Path, name: str = "toy-vae", *, side: int = 12) -> Path:
             "white": 255,
         },
     )
+    more = {}
+    if mixture:
+        more["sampler.onnx"] = _mixture()
+    if classes:
+        more["classifier.onnx"] = _classifier()
+    abilities = ["denoise", "reconstruct", "encode", "decode", "interpolate"]
+    abilities += ["sample"] * (prior or mixture) + ["classify"] * bool(classes)
     image = np.full((side, side, 1), 150, np.uint8)
     return _publish(
         models,
@@ -130,15 +152,48 @@ def variational(models: Path, name: str = "toy-vae", *, side: int = 12) -> Path:
         image,
         image,
         latent_shape=(2,),
-        psnr=10.0,
+        psnr=psnr,
         corruption=None,
-        variational=True,
-        abilities=("denoise", "reconstruct", "encode", "decode", "interpolate", "sample"),
+        variational=prior,
+        abilities=tuple(abilities),
+        classes=classes,
+        more=more,
+    )
+
+
+def _mixture() -> onnx.ModelProto:
+    return _graph(
+        [
+            helper.make_node("Sub", ["uniforms", "half"], ["side"]),
+            helper.make_node("Floor", ["side"], ["low"]),
+            helper.make_node("Mul", ["low", "hundred"], ["shift"]),
+            helper.make_node("Add", ["shift", "fifty"], ["centre"]),
+            helper.make_node("Unsqueeze", ["centre", "axis"], ["column"]),
+            helper.make_node("Add", ["normals", "column"], ["latents"]),
+        ],
+        [
+            ("normals", TensorProto.FLOAT, ["batch", 2]),
+            ("uniforms", TensorProto.FLOAT, ["batch"]),
+        ],
+        [("latents", TensorProto.FLOAT, ["batch", 2])],
+        {"half": 0.5, "hundred": 100, "fifty": 50, "axis": np.array([1], np.int64)},
+    )
+
+
+def _classifier() -> onnx.ModelProto:
+    return _graph(
+        [
+            helper.make_node("Mul", ["latents", "signs"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+        ],
+        ("latents", TensorProto.FLOAT, ["batch", 2]),
+        [("probabilities", TensorProto.FLOAT, ["batch", 2])],
+        {"signs": np.array([-1, 1], np.float32)},
     )
 
 
 def _graph(nodes, taken, given, constants=None) -> onnx.ModelProto:
-    name, kind, shape = taken
+    inputs = taken if isinstance(taken, list) else [taken]
     initializers = [
         onnx.numpy_helper.from_array(
             value if isinstance(value, np.ndarray) else np.array(value, np.float32), key
@@ -148,7 +203,7 @@ def _graph(nodes, taken, given, constants=None) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "toy",
-        [helper.make_tensor_value_info(name, kind, shape)],
+        [helper.make_tensor_value_info(*value) for value in inputs],
         [helper.make_tensor_value_info(*output) for output in given],
         initializers,
     )
@@ -172,11 +227,15 @@ def _publish(
     corruption,
     abilities,
     variational=False,
+    classes=(),
+    more=None,
 ) -> Path:
     staging = models / f".staging-{name}"
     staging.mkdir(parents=True)
     onnx.save(encoder, staging / "encoder.onnx")
     onnx.save(decoder, staging / "decoder.onnx")
+    for file, graph in (more or {}).items():
+        onnx.save(graph, staging / file)
     values = {"mse": 0.01, "psnr": psnr, "ssim": 0.9, "snr": 10.0}
     card = Manifest(
         name=name,
@@ -190,6 +249,7 @@ def _publish(
         variational=variational,
         abilities=abilities,
         corruption=corruption,
+        classes=classes,
         parameters=0,
         recipe="Toy()",
         scores=(

@@ -2,149 +2,136 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from service import images
+from service import images, npy
 from service.catalog import Served
 from service.errors import NotAcceptable
 from service.images import Images
-from service.quality import Quality
+from service.routes.running import Array, aside
+from service.routes.schemas import ModelName, Timing
 
-# Below this an encode costs less than the hop to another thread.
-_INLINE_PIXELS = 256 * 256
+JSON, PNG, GIF, NPY = "application/json", "image/png", "image/gif", npy.MEDIA_TYPE
+ONE_IMAGE = (PNG, "image/webp", "image/jpeg")
 
-
-class ModelName(BaseModel):
-    """The model that answered."""
-
-    name: str
-    version: int
+# What a request gets that does not say, by the kind of its own body; JSON for all others.
+_LIKE_THE_REQUEST = {"image": PNG, "npy": NPY}
+_FRAME_MILLISECONDS = 100
 
 
-class Scores(BaseModel):
-    """Quality on pixels in [0, 1]; null where it is not defined (SSIM below 11x11 pixels)."""
+def negotiate(
+    request: Request, kinds: Sequence[str], *, sent: str = "", lacking: Mapping[str, str] = {}
+) -> str:
+    """The media type to answer in: what Accept likes best, else as the request was `sent`.
 
-    mse: float
-    psnr: float = Field(description="dB, capped at 100")
-    ssim: float | None
-    snr: float = Field(description="dB, within [-100, 100]")
-
-
-class Scored(BaseModel):
-    """Per image, and the mean over the images."""
-
-    mean: Scores
-    per_image: list[Scores]
-
-
-class DenoiseQuality(BaseModel):
-    """Against the clean reference: the noisy input, the denoised answer, and the difference."""
-
-    before: Scored
-    after: Scored
-    gain_db: float = Field(description="mean PSNR after less before")
-
-
-class ReconstructQuality(Scored):
-    """Of the reconstruction, against the input."""
-
-    anomaly_percentile: list[float] = Field(
-        description="per image: the share in percent of the model's own test images that it "
-        "reconstructs with a smaller error; near 100 the image is unlike what it learned"
-    )
-
-
-class Timing(BaseModel):
-    """Milliseconds in the queue, in the model, and since the request came."""
-
-    queue: float
-    infer: float
-    total: float
-
-
-class ImagesAnswer(BaseModel):
-    """The JSON answer of the routes that give images."""
-
-    model: ModelName
-    images: list[str] = Field(description="base64 PNG")
-    timing_ms: Timing
-
-
-class DenoiseAnswer(ImagesAnswer):
-    """The JSON answer of POST /denoise."""
-
-    quality: DenoiseQuality | None
-    noisy: list[str] | None = Field(default=None, description="with simulate: what was denoised")
-    seed: int | None = Field(default=None, description="with simulate: repeats the same noise")
-
-
-class ReconstructAnswer(ImagesAnswer):
-    """The JSON answer of POST /reconstruct."""
-
-    quality: ReconstructQuality | None
-
-
-class SampleAnswer(ImagesAnswer):
-    """The JSON answer of POST /sample."""
-
-    seed: int
-    temperature: float
-
-
-def negotiate(request: Request, kinds: Sequence[str]) -> str:
-    """The media type to answer in: the best that Accept allows; the first of `kinds` if all do.
+    `lacking` has the kinds that the route has but cannot give this time, and why.
 
     Raises:
-        NotAcceptable: Accept allows none of them.
+        NotAcceptable: Accept allows none of `kinds`.
     """
-    accept = request.headers.get("accept", "*/*")
+    first = _LIKE_THE_REQUEST.get(sent)
+    offered = sorted(kinds, key=lambda kind: kind != first)
+    accept = request.headers.get("accept", "").strip() or "*/*"
     if accept == "*/*":
-        return kinds[0]
-    best = parse_accept_header(accept, MIMEAccept).best_match(kinds)
-    if best is None:
-        raise NotAcceptable(
-            f"Accept: {accept[:64]} leaves nothing: this route answers {' or '.join(kinds)}",
-            extra={"available": list(kinds)},
-        )
-    return best
-
-
-def scored(quality: Quality) -> Scored:
-    """Quality as the API gives it."""
-    rows = zip(quality.mse, quality.psnr, quality.ssim, quality.snr, strict=True)
-    mean = quality.mean()
-    return Scored(
-        mean=_scores(mean["mse"], mean["psnr"], mean["ssim"], mean["snr"]),
-        per_image=[_scores(*map(float, row)) for row in rows],
+        return offered[0]
+    # Parameters (charset, q) aside: JSON is UTF-8 whatever the charset that is asked for.
+    accepted = MIMEAccept(
+        [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
+    )
+    best = max(offered, key=accepted.quality)
+    if accepted.quality(best) > 0:
+        return best
+    reasons = [why for kind, why in lacking.items() if accepted.quality(kind) > 0]
+    raise NotAcceptable(
+        f"Accept: {accept[:64]} leaves nothing: this request can be answered with "
+        f"{' or '.join(offered)}{'; ' if reasons else ''}{'; '.join(reasons)}",
+        extra={"available": offered},
     )
 
 
-def _scores(mse: float, psnr: float, ssim: float, snr: float) -> Scores:
-    return Scores(mse=mse, psnr=psnr, ssim=None if math.isnan(ssim) else ssim, snr=snr)
+def image_kinds(
+    shapes: Sequence[tuple[int, ...]], *, sheet: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """The kinds that hold images of these shapes, JSON first, and why others do not.
+
+    With `sheet`, a PNG holds several images of one size, laid out on it.
+    """
+    kinds, lacking = [JSON], dict[str, str]()
+    one, one_size = len(shapes) == 1, len(set(shapes)) == 1
+    if one:
+        kinds += ONE_IMAGE
+    elif sheet and one_size:
+        kinds.append(PNG)
+    else:
+        why = f"one picture cannot hold {len(shapes)} images: send one, or take {JSON}"
+        lacking |= dict.fromkeys(ONE_IMAGE, why)
+    if one_size:
+        kinds.append(NPY)
+    else:
+        lacking[NPY] = "images of several sizes are no one array: fit=resize makes them of one size"
+    return kinds, lacking
 
 
-async def encoded(pictures: Sequence[Images]) -> list[bytes]:
-    """PNGs, made in another thread where they are large."""
+async def pictures(
+    kind: str,
+    made: Sequence[Images],
+    served: Served,
+    headers: Mapping[str, str] | None = None,
+    *,
+    columns: int | None = None,
+) -> Response:
+    """All images as npy or GIF, or as one picture: the image itself, or a sheet of several."""
 
-    def encode() -> list[bytes]:
-        return [images.encode_png(picture) for picture in pictures]
+    def write() -> bytes:
+        if kind == NPY:
+            return npy.write(np.stack(made))
+        if kind == GIF:
+            return images.encode_gif(np.stack(made), milliseconds=_FRAME_MILLISECONDS)
+        sheet = made[0] if len(made) == 1 else images.grid(np.stack(made), columns=columns)
+        longest = images.LONGEST_SIDE[kind]
+        if max(sheet.shape) > longest:
+            raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
+        return images.encode(sheet, kind)
 
-    small = sum(picture.size for picture in pictures) <= _INLINE_PIXELS
-    return encode() if small else await asyncio.to_thread(encode)
+    body = await aside(write, pixels=sum(picture.size for picture in made))
+    return binary(kind, body, served, headers)
 
 
-async def base64_png(pictures: Sequence[Images]) -> list[str]:
+def binary(
+    kind: str, body: bytes, served: Served, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A binary answer; what JSON would say beside it travels in headers."""
+    return Response(body, media_type=kind, headers={**_names(served), **(headers or {})})
+
+
+async def base64_png(made: Sequence[Images]) -> list[str]:
     """PNGs as JSON carries them."""
-    return [base64.b64encode(png).decode("ascii") for png in await encoded(pictures)]
+
+    def write() -> list[str]:
+        return [base64.b64encode(images.encode_png(picture)).decode("ascii") for picture in made]
+
+    return await aside(write, pixels=sum(picture.size for picture in made))
+
+
+async def json_answer(answer: BaseModel, served: Served, *, numbers: int = 0) -> Response:
+    """A JSON answer; `numbers` says how many it lists, for many take long to write."""
+    body = await aside(answer.model_dump_json, pixels=numbers)
+    return Response(body, media_type=JSON, headers=_names(served))
+
+
+async def lists(arrays: Sequence[Array]) -> list[list[object]]:
+    """Arrays as nested lists; a float32 stands in JSON with all its digits, and comes back."""
+    return await aside(
+        lambda: [array.tolist() for array in arrays], pixels=sum(array.size for array in arrays)
+    )
 
 
 def timing_ms(request: Request) -> Timing:
@@ -159,21 +146,5 @@ def model_name(served: Served) -> ModelName:
     return ModelName(name=served.manifest.name, version=served.manifest.version)
 
 
-async def png(picture: Images, served: Served, headers: dict[str, str]) -> Response:
-    """One PNG; what JSON would say beside it travels in headers."""
-    (body,) = await encoded([picture])
-    names = {"Model-Name": served.manifest.name, "Model-Version": str(served.manifest.version)}
-    return Response(body, media_type="image/png", headers=names | headers)
-
-
-def quality_headers(scores: Scores, suffix: str = "") -> dict[str, str]:
-    """`Quality-PSNR` and so on, for answers that are binary."""
-    return {
-        f"Quality-{name.upper()}{suffix}": f"{value:.6g}"
-        for name, value in scores.model_dump().items()
-        if value is not None
-    }
-
-
-def json_answer(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(), media_type="application/json")
+def _names(served: Served) -> dict[str, str]:
+    return {"Model-Name": served.manifest.name, "Model-Version": str(served.manifest.version)}

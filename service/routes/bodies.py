@@ -1,29 +1,31 @@
-"""Request bodies -> uint8 images: one encoded image, a multipart form, or JSON."""
+"""Request bodies -> uint8 images: one encoded image, a multipart form, JSON, or npy."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from service import images
+from service import images, npy
 from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
 from service.images import MEDIA_TYPES, Images
 from service.routes import multipart
+from service.routes.running import aside
+from service.routes.schemas import ScoredImagesJson
 from service.settings import Settings
 
-Kind = Literal["image", "multipart", "json"]
+Kind = Literal["image", "multipart", "json", "npy"]
 
-# Below this a decode costs less than the hop to another thread.
-_INLINE_PIXELS = 256 * 256
+SEVERAL = ("multipart/form-data", "application/json", npy.MEDIA_TYPE)
+ANY = (*MEDIA_TYPES, *SEVERAL)
+
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
 
 
@@ -36,39 +38,10 @@ class Upload:
     references: list[Images] | None = None
 
 
-class ImagesJson(BaseModel):
-    """The JSON body: base64 or data URIs."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    images: list[str] = Field(description="encoded images in base64, or as data URIs")
-    references: list[str] | None = Field(
-        default=None, description="the clean originals to score against, as many as images"
-    )
-
-
-# What /docs shows and offers: every kind of body these routes take.
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["images"],
-                "properties": {
-                    field: {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    for field in ("images", "references")
-                },
-            }
-        },
-        "application/json": {"schema": {"$ref": "#/components/schemas/ImagesJson"}},
-    },
-}
-
-
-async def read_upload(request: Request) -> Upload:
-    """The images of a request, decoded.
+async def read_upload(
+    request: Request, *, taken: Collection[str] = ANY, references: bool = False
+) -> Upload:
+    """The images of a request, decoded; `references` says whether the route scores against some.
 
     Raises:
         UnsupportedMedia: a content type that is not taken.
@@ -78,31 +51,45 @@ async def read_upload(request: Request) -> Upload:
     """
     settings: Settings = request.app.state.settings
     content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in REQUEST_BODY["content"]:
-        taken = ", ".join(REQUEST_BODY["content"])
-        raise UnsupportedMedia(
-            f"Content-Type {media_type[:64]!r} is not taken here: send {taken}",
-            headers={"Accept-Post": taken},
-        )
+    media_type = media_type_of(request, taken)
     body = await read_body(request, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
         return Upload("image", await _decode([body], settings, declared=media_type))
+    if media_type == npy.MEDIA_TYPE:
+        return Upload("npy", await _array(body, settings))
     kind: Kind
     if media_type == "application/json":
-        kind, (sent, references) = "json", _json(body)
+        kind, (sent, clean) = "json", _json(body)
     else:
-        kind, (sent, references) = "multipart", _form(body, content_type, settings)
+        kind, (sent, clean) = "multipart", _form(body, content_type, settings)
     if not sent:
         raise Malformed("there is no image in the request: send at least one as `images`")
     if len(sent) > settings.max_images:
         raise TooLarge(f"{len(sent)} images in one request; up to {settings.max_images} are taken")
-    if references and len(references) != len(sent):
+    if clean and not references:
+        raise Malformed("references are scored against by POST /denoise only: send none here")
+    if clean and len(clean) != len(sent):
         raise Malformed(
-            f"{len(references)} references for {len(sent)} images: send as many, in their order"
+            f"{len(clean)} references for {len(sent)} images: send as many, in their order"
         )
-    decoded = await _decode([*sent, *references], settings)
+    decoded = await _decode([*sent, *clean], settings, images_sent=len(sent))
     return Upload(kind, decoded[: len(sent)], decoded[len(sent) :] or None)
+
+
+def media_type_of(request: Request, taken: Collection[str]) -> str:
+    """The media type of the request's body.
+
+    Raises:
+        UnsupportedMedia: it is not one of `taken`; the detail lists them.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in taken:
+        accepted = ", ".join(taken)
+        raise UnsupportedMedia(
+            f"Content-Type {media_type[:64]!r} is not taken here: send {accepted}",
+            headers={"Accept-Post": accepted},
+        )
+    return media_type
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -146,17 +133,20 @@ def _form(body: bytes, content_type: str, settings: Settings) -> tuple[list[byte
 
 def _json(body: bytes) -> tuple[list[bytes], list[bytes]]:
     try:
-        parsed = ImagesJson.model_validate_json(body)
+        parsed = ScoredImagesJson.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise Malformed(
-            f'JSON: {where}: {first["msg"]}; send {{"images": [base64 or data URI, ...]}}'
-        ) from None
+        raise malformed_json(error, '{"images": [base64 or data URI, ...]}') from None
     return (
         [_base64(text, f"images[{i}]") for i, text in enumerate(parsed.images)],
         [_base64(text, f"references[{i}]") for i, text in enumerate(parsed.references or ())],
     )
+
+
+def malformed_json(error: ValidationError, example: str) -> Malformed:
+    """What is wrong with a JSON body, where, and what would have been right."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))[:64] or "the body"
+    return Malformed(f"JSON: {where}: {first['msg']}; send {example}")
 
 
 def _base64(text: str, where: str) -> bytes:
@@ -167,13 +157,25 @@ def _base64(text: str, where: str) -> bytes:
         raise Malformed(f"{where} is neither base64 nor a base64 data URI") from None
 
 
+async def _array(body: bytes, settings: Settings) -> list[Images]:
+    def read() -> list[Images]:
+        limits = {"max_images": settings.max_images, "max_pixels": settings.max_pixels}
+        return list(npy.images(npy.read(body), **limits))
+
+    return await aside(read, pixels=len(body))
+
+
 async def _decode(
-    encoded: Sequence[bytes], settings: Settings, *, declared: str | None = None
+    encoded: Sequence[bytes],
+    settings: Settings,
+    *,
+    declared: str | None = None,
+    images_sent: int = 1,
 ) -> list[Images]:
     opened = []
     left = settings.max_pixels
     for i, data in enumerate(encoded):
-        with _naming(i, len(encoded)):
+        with _naming(i, len(encoded), images_sent):
             image = images.open_image(data, max_pixels=left)
             found = f"image/{(image.format or '').lower()}"
             if declared and found != declared:
@@ -186,21 +188,23 @@ async def _decode(
     def pixels() -> list[Images]:
         decoded = []
         for i, image in enumerate(opened):
-            with _naming(i, len(opened)):
+            with _naming(i, len(opened), images_sent):
                 decoded.append(images.pixels(image))
         return decoded
 
-    small = settings.max_pixels - left <= _INLINE_PIXELS
-    return pixels() if small else await asyncio.to_thread(pixels)
+    return await aside(pixels, pixels=settings.max_pixels - left)
 
 
 @contextmanager
-def _naming(place: int, count: int) -> Iterator[None]:
+def _naming(place: int, count: int, images_sent: int) -> Iterator[None]:
     """Puts an image's place in front of what is wrong with it, when there are several."""
     try:
         yield
     except RequestError as error:
         if count > 1:
-            error.detail = f"image {place}: {error.detail}"
-            error.extra["index"] = place
+            which, i = (
+                ("image", place) if place < images_sent else ("reference", place - images_sent)
+            )
+            error.detail = f"{which} {i}: {error.detail}"
+            error.extra |= {"index": i, "field": f"{which}s"}
         raise

@@ -1,49 +1,160 @@
-"""POST /sample: new images from a variational model's prior."""
+"""POST /encode, /decode and /classify: images to latents and back, and to classes."""
 
 from __future__ import annotations
 
-import secrets
-from typing import Annotated
+import math
+from collections.abc import Sequence
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from service import images
-from service.catalog import AUTO
-from service.routes import answers
-from service.routes.images import IMAGE_ANSWERS, ModelQuery, SeedQuery, VersionQuery
+from service import npy
+from service.catalog import AUTO, Served
+from service.errors import TooLarge, Unprocessable
+from service.routes import answers, documents
+from service.routes.bodies import read_upload
+from service.routes.fitting import choose, fitted
+from service.routes.latent_bodies import Floats, as_latents, read_latents
+from service.routes.options import FitQuery, ModelQuery, VersionQuery
 from service.routes.running import catalog_of, run_each
+from service.routes.schemas import ClassifyAnswer, DecodeAnswer, EncodeAnswer, Prediction
 
 router = APIRouter(tags=["latents"])
 
 
-@router.post("/sample", response_model=answers.SampleAnswer, responses=IMAGE_ANSWERS)
-async def sample(
+@router.post(
+    "/encode",
+    response_model=EncodeAnswer,
+    responses=documents.answered(answers.NPY),
+    openapi_extra=documents.body_of_images(),
+)
+async def encode(
     request: Request,
     model: ModelQuery = AUTO,
     version: VersionQuery = None,
-    count: Annotated[int, Query(ge=1, le=1024, description="how many images")] = 16,
-    seed: SeedQuery = None,
-    temperature: Annotated[
-        float, Query(ge=0, le=10, description="scale of the prior: below 1 safer, above 1 wilder")
-    ] = 1.0,
+    fit: FitQuery = "exact",
 ) -> Response:
-    """New images, decoded from draws of the prior. A PNG grid, or JSON with each image."""
-    kind = answers.negotiate(request, ["image/png", "application/json"])
-    served = catalog_of(request).choose("sample", name=model, version=version)
-    seed = secrets.randbits(32) if seed is None else seed
-    shape = [axis or 1 for axis in served.manifest.latent_shape]
-    rng = np.random.default_rng(seed)
-    latents = rng.standard_normal((count, *shape), dtype=np.float32) * np.float32(temperature)
-    made = [outputs[0] for outputs in await run_each(request, served, "decode", list(latents))]
-    if kind == "image/png":
-        return await answers.png(images.grid(np.stack(made)), served, {"Seed": str(seed)})
-    return answers.json_answer(
-        answers.SampleAnswer(
-            model=answers.model_name(served),
-            images=await answers.base64_png(made),
-            seed=seed,
-            temperature=temperature,
-            timing_ms=answers.timing_ms(request),
-        )
+    """Images to latents. JSON, with log-variances if variational; or npy float32 `[B,...]`."""
+    upload = await read_upload(request)
+    served = choose(request, "encode", upload.images, model=model, version=version, fit=fit)
+    taken = fitted(upload.images, served.manifest.image, fit)
+    one_size, lacking = answers.image_kinds([image.shape for image in taken])
+    kinds = [kind for kind in (answers.JSON, answers.NPY) if kind in one_size]
+    kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
+    columns = list(zip(*await run_each(request, served, "encode", taken), strict=True))
+    if kind == answers.NPY:
+        return answers.binary(kind, npy.write(np.stack(columns[0])), served)
+    answer = EncodeAnswer(
+        model=answers.model_name(served),
+        latents=await answers.lists(columns[0]),
+        log_variances=await answers.lists(columns[1]) if len(columns) > 1 else None,
+        timing_ms=answers.timing_ms(request),
     )
+    return await answers.json_answer(answer, served, numbers=sum(x.size for x in columns[0]))
+
+
+@router.post(
+    "/decode",
+    response_model=DecodeAnswer,
+    responses=documents.answered(*answers.ONE_IMAGE, answers.NPY),
+    openapi_extra=documents.BODY_OF_LATENTS,
+)
+async def decode(
+    request: Request, model: ModelQuery = AUTO, version: VersionQuery = None
+) -> Response:
+    """Latents to images. Name the model that made them: `auto` goes by their shape alone.
+
+    JSON, a picture (of several images, a PNG with all of them in a grid), or npy.
+    """
+    sent, arrays = await read_latents(request)
+    served, latents = _decoder_of(request, arrays, model, version)
+    _check_size(request, served, latents)
+    kinds, lacking = answers.image_kinds([array.shape for array in latents], sheet=True)
+    kind = answers.negotiate(request, kinds, sent=sent, lacking=lacking)
+    made = [outputs[0] for outputs in await run_each(request, served, "decode", latents)]
+    if kind != answers.JSON:
+        return await answers.pictures(kind, made, served)
+    answer = DecodeAnswer(
+        model=answers.model_name(served),
+        images=await answers.base64_png(made),
+        timing_ms=answers.timing_ms(request),
+    )
+    return await answers.json_answer(answer, served)
+
+
+@router.post(
+    "/classify",
+    response_model=ClassifyAnswer,
+    responses=documents.answered(answers.NPY),
+    openapi_extra=documents.body_of_images(),
+)
+async def classify(
+    request: Request,
+    model: ModelQuery = AUTO,
+    version: VersionQuery = None,
+    fit: FitQuery = "exact",
+) -> Response:
+    """Images to class probabilities, from the latents. JSON, or npy float32 `[B,K]`."""
+    upload = await read_upload(request)
+    served = choose(request, "classify", upload.images, model=model, version=version, fit=fit)
+    taken = fitted(upload.images, served.manifest.image, fit)
+    kind = answers.negotiate(request, (answers.JSON, answers.NPY), sent=upload.kind)
+    rows = [outputs[0] for outputs in await run_each(request, served, "classify", taken)]
+    if kind == answers.NPY:
+        return answers.binary(kind, npy.write(np.stack(rows)), served)
+    classes = served.manifest.classes
+    answer = ClassifyAnswer(
+        model=answers.model_name(served),
+        classes=list(classes),
+        predictions=[_prediction(row, classes) for row in rows],
+        timing_ms=answers.timing_ms(request),
+    )
+    return await answers.json_answer(answer, served, numbers=len(rows) * len(classes))
+
+
+def _prediction(probabilities: Floats, classes: Sequence[str]) -> Prediction:
+    best = int(probabilities.argmax())
+    values = probabilities.tolist()
+    return Prediction(
+        label=classes[best],
+        probability=values[best],
+        probabilities=dict(zip(classes, values, strict=True)),
+    )
+
+
+def _decoder_of(
+    request: Request, sent: Sequence[Floats], model: str, version: int | None
+) -> tuple[Served, list[Floats]]:
+    """The model asked for, or the best whose latents have this shape; and the latents as its own.
+
+    Raises:
+        Unprocessable: the latents are not of its shape, or of no model's.
+    """
+    catalog = catalog_of(request)
+    served = catalog.choose("decode", name=model, version=version)
+    candidates = catalog.ranking("decode") if model == AUTO else [served]
+    for candidate in candidates:
+        latents = as_latents(sent, candidate.manifest.latent_shape)
+        if latents is not None:
+            return candidate, latents
+    found = " and ".join(sorted({str(list(array.shape)) for array in sent})[:2])
+    shapes = {served.manifest.name: served.manifest.latent_shape for served in candidates}
+    known = ", ".join(
+        f"{name} {list(shape)}".replace("None", "any") for name, shape in shapes.items()
+    )
+    raise Unprocessable(
+        f"latents of shape {found} an image are not those of {known}: send what POST /encode "
+        "gave, and name the model that gave it",
+        extra={"latent_shapes": shapes},
+    )
+
+
+def _check_size(request: Request, served: Served, latents: Sequence[Floats]) -> None:
+    """Refuses what would decode to more pixels than one request may send."""
+    pixels = sum(math.prod(array.shape) for array in latents) * served.pixels_per_latent
+    limit = request.app.state.settings.max_pixels
+    if pixels > limit:
+        raise TooLarge(
+            f"these latents would become {round(pixels)} pixels; up to {limit} are made in one "
+            "request: send fewer"
+        )

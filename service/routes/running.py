@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from fastapi import Request
 from numpy.typing import NDArray
 
-from service.catalog import Catalog, Served
+from service.batching import Run
+from service.catalog import Batched, Catalog, Served
 from service.errors import DeadlineExceeded
 
 Array = NDArray[Any]
+T = TypeVar("T")
+
+# Below this, work on pixels costs less than the hop to another thread.
+_INLINE_PIXELS = 256 * 256
 
 
 def catalog_of(request: Request) -> Catalog:
@@ -20,8 +25,18 @@ def catalog_of(request: Request) -> Catalog:
     return catalog
 
 
+async def aside(work: Callable[[], T], *, pixels: int) -> T:
+    """Does the work, in another thread where it is much: the event loop serves others then."""
+    return work() if pixels <= _INLINE_PIXELS else await asyncio.to_thread(work)
+
+
 async def run_each(
-    request: Request, served: Served, verb: str, items: Sequence[Array]
+    request: Request,
+    served: Served,
+    verb: str,
+    items: Sequence[Array],
+    *,
+    seconds: float | None = None,
 ) -> list[tuple[Array, ...]]:
     """Runs the items through the model's queue, in time, and counts them.
 
@@ -29,17 +44,36 @@ async def run_each(
         Overloaded: too much waits already.
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
     """
-    seconds = request.app.state.settings.request_timeout
+    batched = await _in_time(request, served.run_each(verb, items), seconds)
+    _count(request, served, verb, len(items), batched)
+    return batched.outputs
+
+
+async def run_batch(
+    request: Request, served: Served, verb: str, batch: Array, *, seconds: float | None = None
+) -> tuple[Array, ...]:
+    """The same for one batch `[B,...]`; its outputs come as batches."""
+    run = await _in_time(request, served.run(verb, batch), seconds)
+    _count(request, served, verb, len(batch), run)
+    return run.outputs
+
+
+async def _in_time(request: Request, answer: Coroutine[Any, Any, T], seconds: float | None) -> T:
+    seconds = seconds or request.app.state.settings.request_timeout
     try:
         async with asyncio.timeout(seconds):
-            batched = await served.run_each(verb, items)
+            return await answer
     except TimeoutError:
         raise DeadlineExceeded(
             f"no answer within {seconds:g} s: send fewer images, or try again later"
         ) from None
+
+
+def _count(request: Request, served: Served, verb: str, images: int, run: Run | Batched) -> None:
     metrics, card = request.app.state.metrics, served.manifest
-    request.state.timing.update(queue=batched.queue, infer=batched.infer)
-    metrics.queue_seconds.labels(card.name).observe(batched.queue)
-    metrics.infer_seconds.labels(card.name).observe(batched.infer)
-    metrics.images.labels(card.name, card.version, verb).inc(len(items))
-    return batched.outputs
+    timing = request.state.timing  # a request may run twice: to encode, then to decode
+    timing["queue"] = timing.get("queue", 0.0) + run.queue
+    timing["infer"] = timing.get("infer", 0.0) + run.infer
+    metrics.queue_seconds.labels(card.name).observe(run.queue)
+    metrics.infer_seconds.labels(card.name).observe(run.infer)
+    metrics.images.labels(card.name, card.version, verb).inc(images)

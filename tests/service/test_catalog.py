@@ -140,3 +140,17 @@ def test_a_model_without_the_ability_is_refused_and_says_what_it_can(toy_models)
     with pytest.raises(AbilityMissing, match="it can denoise, reconstruct") as refusal:
         loaded(toy_models).choose("sample", name="toy-identity")
     assert refusal.value.extra["models"] == ["toy-vae"]
+
+
+def test_a_sampler_whose_signature_is_another_is_refused(tmp_path):
+    toys.identity(tmp_path, "good")
+    bad = toys.variational(tmp_path, "bad", mixture=True)
+    (bad / "sampler.onnx").write_bytes((bad / "decoder.onnx").read_bytes())
+    republish(bad)
+    assert "sampler.onnx takes" in loaded(tmp_path).refused["bad/1"]
+
+
+def test_a_model_that_is_not_variational_samples_with_a_fitted_mixture(tmp_path):
+    toys.variational(tmp_path, prior=False, mixture=True)
+    served = loaded(tmp_path).choose("sample")
+    assert served.manifest.priors == ("mixture",)

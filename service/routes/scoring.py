@@ -1,0 +1,106 @@
+"""Quality as the API gives it, and as Prometheus sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from fastapi import Request
+
+from service import quality
+from service.catalog import Served
+from service.errors import Unprocessable
+from service.images import Images
+from service.quality import Quality
+from service.routes.running import aside
+from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
+
+
+async def before_and_after(
+    request: Request,
+    served: Served,
+    noisy: Sequence[Images],
+    cleaned: Sequence[Images],
+    references: Sequence[Images],
+) -> DenoiseQuality:
+    """Scores against the clean originals, before the model and after it.
+
+    Raises:
+        Unprocessable: a reference has another size than its image.
+    """
+    before = scored(await _measured(noisy, references))
+    after = scored(await _measured(cleaned, references))
+    _observe(request, served, "denoise", after)
+    return DenoiseQuality(before=before, after=after, gain_db=after.mean.psnr - before.mean.psnr)
+
+
+async def against_input(
+    request: Request, served: Served, made: Sequence[Images], taken: Sequence[Images]
+) -> ReconstructQuality:
+    """Scores of reconstructions, each with its place among the model's own test errors."""
+    measured = await _measured(made, taken)
+    known = served.manifest.error_percentiles
+    scores = ReconstructQuality(
+        **dict(scored(measured)),
+        anomaly_percentile=np.interp(measured.mse, known, np.arange(len(known))).tolist(),
+    )
+    _observe(request, served, "reconstruct", scores)
+    anomaly = request.app.state.metrics.anomaly.labels(served.manifest.name)
+    for percentile in scores.anomaly_percentile:
+        anomaly.observe(percentile)
+    return scores
+
+
+def scored(measured: Quality) -> Scored:
+    """Quality as JSON has it."""
+    rows = zip(*(column.tolist() for column in vars(measured).values()), strict=True)
+    return Scored(
+        mean=_scores(*measured.mean().values()), per_image=[_scores(*row) for row in rows]
+    )
+
+
+def headers(scores: Scores, suffix: str = "") -> dict[str, str]:
+    """`Quality-PSNR` and so on, for answers that are binary."""
+    return {
+        f"Quality-{name.upper()}{suffix}": f"{value:.6g}"
+        for name, value in scores.model_dump().items()
+        if value is not None
+    }
+
+
+def _scores(mse: float, psnr: float, ssim: float, snr: float) -> Scores:
+    return Scores(mse=mse, psnr=psnr, ssim=None if math.isnan(ssim) else ssim, snr=snr)
+
+
+async def _measured(made: Sequence[Images], references: Sequence[Images]) -> Quality:
+    """Scores of images of any mixture of sizes, in their order; those of one size together."""
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    for i, (image, reference) in enumerate(zip(made, references, strict=True)):
+        if image.shape != reference.shape:
+            raise Unprocessable(
+                f"reference {i} is {reference.shape[1]}x{reference.shape[0]}, but its image is "
+                f"{image.shape[1]}x{image.shape[0]}: send the clean original of the same size",
+                extra={"index": i},
+            )
+        sizes.setdefault(image.shape, []).append(i)
+
+    def measure() -> Quality:
+        columns = np.empty((4, len(made)))
+        for places in sizes.values():
+            part = quality.measure(
+                np.stack([made[i] for i in places]), np.stack([references[i] for i in places])
+            )
+            columns[:, places] = list(vars(part).values())
+        return Quality(*columns)
+
+    return await aside(measure, pixels=sum(image.size for image in made))
+
+
+def _observe(request: Request, served: Served, verb: str, scores: Scored) -> None:
+    metrics, name = request.app.state.metrics, served.manifest.name
+    psnr, ssim = metrics.psnr.labels(name, verb), metrics.ssim.labels(name, verb)
+    for row in scores.per_image:
+        psnr.observe(row.psnr)
+        if row.ssim is not None:
+            ssim.observe(row.ssim)
