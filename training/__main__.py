@@ -17,7 +17,7 @@ from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
-from training import data, recipes
+from training import data, recipes, snapshots
 from training.classify import CLASSIFIERS, classify
 from training.errors import TrainingError
 from training.loop import Report, Trained, train
@@ -132,7 +132,8 @@ def _classify(options: argparse.Namespace, console: Console) -> None:
 def _train_one(
     recipe: Recipe, dataset: data.Dataset, seed: int, options: argparse.Namespace, console: Console
 ) -> Trained:
-    checkpoint = options.runs / f"{recipe.name}-{seed}" / "checkpoint.pt"
+    folder = options.runs / f"{recipe.name}-{seed}"
+    checkpoint = folder / "checkpoint.pt"
     if options.command != "train" and not checkpoint.exists():
         raise TrainingError(f"{recipe.name} has not been trained with seed {seed} yet")
     columns = (
@@ -150,6 +151,7 @@ def _train_one(
             device=options.device,
             checkpoint=checkpoint,
             report=_reporter(progress, recipe, seed, len(recipe.split(dataset)[0])),
+            watch=snapshots.keeper(dataset, recipe.corruption, folder),
         )
 
 

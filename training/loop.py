@@ -37,6 +37,9 @@ _VALIDATION_BATCH = 1000
 # for the loss waits for the device, so a reporter asks seldom.
 Report = Callable[[int, int, Callable[[], float]], None]
 
+# Called after each epoch with its number and the network as it stands; must not change either.
+Watch = Callable[[int, Autoencoder], None]
+
 
 @dataclass
 class Trained:
@@ -57,6 +60,7 @@ def train(
     device: str = "cpu",
     checkpoint: Path | None = None,
     report: Report | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Trains `recipe` and gives the weights that were best on the validation images.
 
@@ -75,6 +79,8 @@ def train(
             run.solve()
         while run.epoch < recipe.epochs:
             run.advance(report)
+            if watch is not None:
+                watch(run.epoch, run.net)
             if checkpoint is not None:
                 run.save(checkpoint)
     except KeyboardInterrupt:

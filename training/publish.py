@@ -15,7 +15,7 @@ import torch
 from service import manifest
 from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
-from training import sampler
+from training import cards, sampler, sheets
 from training.corruption import Clean
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
@@ -59,31 +59,30 @@ def publish(
         if sampled:
             _add_sampler(recipe, dataset, latent_shape, staging)
         scored = evaluate(recipe, nets, dataset, staging)
-        return manifest.write(
-            staging,
-            Manifest(
-                name=recipe.name,
-                version=number,
-                summary=recipe.summary,
-                family=type(recipe.net).__name__.lower(),
-                dataset=_public(recipe.data),
-                source=recipe.source,
-                image=_image(best.net, dataset),
-                latent_shape=latent_shape,
-                variational=best.net.variational,
-                abilities=abilities(recipe, best.net, sampled=sampled),
-                corruption=recipe.corruption.served,
-                classes=(),
-                parameters=best.net.parameter_count(),
-                recipe=repr(recipe).replace(repr(recipe.data), repr(_public(recipe.data))),
-                scores=scored.scores,
-                error_percentiles=scored.error_percentiles,
-                golden=scored.golden,
-                provenance=_provenance(best, seed, dataset, device),
-                files={p.name: manifest.digest(p) for p in staging.iterdir()},
-            ),
-            models,
+        made = Manifest(
+            name=recipe.name,
+            version=number,
+            summary=recipe.summary,
+            family=type(recipe.net).__name__.lower(),
+            dataset=_public(recipe.data),
+            source=recipe.source,
+            image=_image(best.net, dataset),
+            latent_shape=latent_shape,
+            variational=best.net.variational,
+            abilities=abilities(recipe, best.net, sampled=sampled),
+            corruption=recipe.corruption.served,
+            classes=(),
+            parameters=best.net.parameter_count(),
+            recipe=repr(recipe).replace(repr(recipe.data), repr(_public(recipe.data))),
+            scores=scored.scores,
+            error_percentiles=scored.error_percentiles,
+            golden=scored.golden,
+            provenance=_provenance(best, seed, dataset, device),
+            files={p.name: manifest.digest(p) for p in staging.iterdir()},
         )
+        picture = cards.draw(Model.open(staging), made, dataset.test)
+        sheets.save(picture, staging / cards.CARD)
+        return manifest.write(staging, made, models)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -1,0 +1,125 @@
+"""card.png: what a model does at a glance, drawn by running the graphs that are served."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from service import corruption, manifest
+from service.interpolation import between
+from service.manifest import Manifest, Score
+from service.model import Model
+from training import sheets
+from training.data import Images
+from training.seeds import named
+
+Array = NDArray[np.uint8]
+
+CARD = "card.png"
+# Colour pictures do not compress: five large ones stay below 60 KB, ten would not.
+_GREY, _COLOUR = (10, 64), (5, 128)
+_ROWS_OF_SAMPLES = 3
+
+
+def draw(model: Model, card: Manifest, test: Images) -> Image.Image:
+    """The card of a model whose graphs are open and whose manifest is written or about to be."""
+    columns, cell = _GREY if card.image.channels == 1 else _COLOUR
+    clean = one_of_each(test, columns)
+    rows = [sheets.Row("original", clean)]
+    shown = clean
+    if "denoise" in card.abilities and card.corruption:
+        shown = noisy(clean, card.corruption)
+        rows.append(sheets.Row(in_words(card.corruption), shown))
+    rows.append(sheets.Row("output", model.reconstruct(shown)))
+    if "interpolate" in card.abilities:
+        rows.append(sheets.Row("from the first\nto the last", path(model, clean, columns)))
+    if "sample" in card.abilities:
+        drawn = samples(model, card, columns * _ROWS_OF_SAMPLES)
+        parts = sheets.grid(drawn, columns)
+        rows += [sheets.Row("samples" if i == 0 else "", p.images) for i, p in enumerate(parts)]
+    return sheets.sheet(rows, title=card.name, lines=_lines(card), cell=cell)
+
+
+def add(folder: Path, test: Images) -> Path:
+    """Publishes the model in `folder` again, with a card drawn anew."""
+    card = manifest.read(folder)
+    models = folder.parent.parent
+    staging = Path(tempfile.mkdtemp(prefix=f".{card.name}.", dir=models))
+    # mkdtemp makes it for one user only; a server that runs as another must read it.
+    staging.chmod(0o755)
+    try:
+        for name in card.files:
+            shutil.copyfile(folder / name, staging / name)
+        sheets.save(draw(Model.open(folder), card, test), staging / CARD)
+        return manifest.write(staging, card, models)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def one_of_each(test: Images, count: int) -> Array:
+    """The first test image of each class, in order of the classes, filled up with further ones."""
+    places = [int(torch.nonzero(test.labels == k)[0]) for k in sorted(set(test.labels.tolist()))]
+    places = places[:count] if len(places) > 1 else []
+    places += [i for i in range(min(len(test), 2 * count)) if i not in places]
+    chosen: Array = test.pixels[places[:count]].cpu().numpy()
+    return chosen
+
+
+def noisy(images_BHWC: Array, spec: str) -> Array:
+    """The images with a corruption of the service's on them, the same each time."""
+    rng = np.random.default_rng(named(0, f"card {spec}"))
+    return corruption.parse(spec)(images_BHWC, rng)
+
+
+def path(model: Model, images_BHWC: Array, steps: int) -> Array:
+    """Decoded latents from those of the first image to those of the last."""
+    latents = model.encode(images_BHWC).latents
+    return model.decode(between(latents[0], latents[-1], steps=steps, path="linear"))
+
+
+def samples(model: Model, card: Manifest, count: int, prior: str | None = None) -> Array:
+    """Decoded random latents, from `prior` or the better of those the model has."""
+    rng = np.random.default_rng(named(0, "samples"))
+    shape = tuple(n or 1 for n in card.latent_shape)
+    normals = rng.standard_normal((count, *shape), dtype=np.float32)
+    uniforms = rng.random(count, dtype=np.float32)
+    mixed = (prior or card.priors[0]) == "mixture"
+    return model.decode(model.sample(normals, uniforms) if mixed else normals)
+
+
+def in_words(spec: str) -> str:
+    """`gaussian:0.2` as a reader says it."""
+    kind, _, amount = spec.partition(":")
+    return f"noise {amount}" if kind == "gaussian" else f"{kind}\n{amount} pixels"
+
+
+def _lines(card: Manifest) -> list[str]:
+    latents = " x ".join("any" if n is None else str(n) for n in card.latent_shape)
+    first = f"{card.dataset}, {latents} latents, {card.parameters:,} parameters, {card.source}"
+    return [first, *_headlines(card.scores)][:4]
+
+
+def _headlines(scores: Sequence[Score]) -> list[str]:
+    """A line for each task, with what it stands beside."""
+    served = [s for s in scores if s.protocol == "served" and "psnr" in s.values]
+    lines = []
+    for own in (s for s in served if s.subject == "model"):
+        beside = [
+            f"{_NAMES[s.subject]} {s.values['psnr']:.1f}"
+            for s in served
+            if s.subject != "model" and (s.task, s.corruption) == (own.task, own.corruption)
+        ]
+        words = f"{own.task} {in_words(own.corruption)}" if own.corruption else own.task
+        rest = f"  ({', '.join(beside)})" if beside else ""
+        lines.append(f"{words}: {own.values['psnr']:.1f} dB{rest}".replace("\n", " "))
+    return lines
+
+
+_NAMES = {"input": "as it came", "linear": "linear filter", "pca": "PCA", "report": "report"}
