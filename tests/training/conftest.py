@@ -24,21 +24,21 @@ def bars(count: int, side: int, channels: int, seed: int) -> Images:
     return Images(torch.from_numpy(images), torch.from_numpy(labels))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def grey() -> Dataset:
     return Dataset(
         "grey", bars(240, 12, 1, 0), bars(40, 12, 1, 1), ("a", "b", "c"), {"x": "0" * 64}
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def colour() -> Dataset:
     return Dataset(
         "colour", bars(120, 16, 3, 0), bars(30, 16, 3, 1), ("a", "b", "c"), {"x": "0" * 64}
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe() -> Recipe:
     return Recipe(
         name="tiny-mlp-4",

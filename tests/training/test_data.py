@@ -64,6 +64,20 @@ def test_mnist_cut_short_is_an_error_that_names_the_place(
         data.load("mnist", tmp_path)
 
 
+def test_coloured_digits_take_the_colour_of_their_label(small_mnist: Path) -> None:
+    grey = data.load("mnist", small_mnist).test
+    coloured = data.load("mnist-colour", small_mnist).test
+    assert coloured.pixels.shape == (60, 28, 28, 3)
+    for label, channels in ((0, [0]), (1, [1]), (2, [2])):
+        mine = coloured.pixels[grey.labels == label]
+        assert mine.amax((0, 1, 2)).nonzero().flatten().tolist() == channels
+
+
+def test_five_digits_need_enough_of_each(small_mnist: Path) -> None:
+    with pytest.raises(DataError, match="needs 3,795 of the digit"):
+        data.load("mnist5", small_mnist)
+
+
 def test_cifar10_is_read_from_its_npz(tmp_path: Path) -> None:
     cifar10 = data.load("cifar10", save_cifar10(tmp_path))
     assert cifar10.shape == (3, 32, 32)
@@ -81,7 +95,7 @@ def test_a_damaged_npz_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="mnist, cifar10"):
+    with pytest.raises(DataError, match="mnist-colour, cifar10"):
         data.load("imagenet", tmp_path)
 
 

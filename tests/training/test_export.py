@@ -10,7 +10,7 @@ import torch
 from service.model import Model
 from training.errors import ExportError
 from training.export import export, verify
-from training.networks import Autoencoder, Conv, Family, Mlp, Shape, Valid, build
+from training.networks import Autoencoder, Conv, Family, Mlp, Shape, SkipNet, Valid, build
 
 KINDS: dict[str, tuple[Family, Shape]] = {
     "dense": (Mlp((16, 4)), Shape(1, 12, 12)),
@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[Family, Shape]] = {
     ),
     "spatial": (Conv((8, 4), overshoot=True, batch_norm=True, dropout=0.2), Shape(3, 28, 28)),
     "any size": (Valid((8, 8)), Shape(3, 32, 32)),
+    "skips": (SkipNet(8), Shape(3, 32, 32)),
 }
 
 

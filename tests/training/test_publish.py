@@ -14,19 +14,23 @@ from service.manifest import Manifest
 from service.model import Model
 from training import linear, pca
 from training.__main__ import main
-from training.corruption import Gaussian
+from training.classify import classify
+from training.corruption import Gaussian, GaussianUpTo
 from training.data import Dataset
 from training.loop import train
-from training.networks import Valid
+from training.networks import Pca, SkipNet, Valid
 from training.publish import publish
 from training.recipes import Recipe
+from training.schedules import Adam
 
 
-@pytest.fixture
-def published(recipe: Recipe, grey: Dataset, tmp_path: Path) -> tuple[Manifest, Path]:
+@pytest.fixture(scope="module")
+def published(
+    recipe: Recipe, grey: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Manifest, Path]:
     recipe = replace(recipe, corruption=Gaussian(0.1))
     runs = {seed: train(recipe, grey, seed=seed) for seed in (0, 1, 2)}
-    folder = publish(recipe, runs, grey, tmp_path / "models")
+    folder = publish(recipe, runs, grey, tmp_path_factory.mktemp("models"))
     return manifest.read(folder), folder
 
 
@@ -40,7 +44,7 @@ def row(read: Manifest, subject: str, task: str, protocol: str = "served") -> di
 def test_a_published_model_is_read_back_by_the_service(published: tuple[Manifest, Path]) -> None:
     read, folder = published
     assert folder.name == "1"
-    assert read.abilities == ("denoise", "reconstruct", "encode", "decode", "interpolate")
+    assert read.abilities == ("denoise", "reconstruct", "encode", "decode", "interpolate", "sample")
     assert read.latent_shape == (4,)
     assert read.corruption == "gaussian:0.1"
     assert "Mlp((24, 4), latent='linear')" in read.recipe
@@ -88,6 +92,57 @@ def test_a_network_of_any_size_says_so_in_its_manifest(
     assert (read.image.height, read.image.width, read.image.smallest) == (None, None, 5)
     assert read.latent_shape == (8, None, None)
     assert read.abilities == ("denoise", "reconstruct", "encode", "decode")
+
+
+def test_pca_is_trained_in_closed_form_and_is_no_worse_than_its_own_baseline(
+    recipe: Recipe, grey: Dataset, tmp_path: Path
+) -> None:
+    recipe = replace(recipe, net=Pca(3), epochs=0)
+    read = manifest.read(publish(recipe, {0: train(recipe, grey)}, grey, tmp_path))
+    ours, baseline = (row(read, s, "reconstruct")["mse"] for s in ("model", "pca"))
+    assert ours == pytest.approx(baseline, rel=1e-3)
+
+
+def test_a_network_with_skips_promises_no_latents(
+    recipe: Recipe, colour: Dataset, tmp_path: Path
+) -> None:
+    recipe = replace(recipe, net=SkipNet(8), corruption=GaussianUpTo(0, 0.2, 0.1), epochs=1)
+    recipe = replace(recipe, bf16=True)
+    read = manifest.read(publish(recipe, {0: train(recipe, colour)}, colour, tmp_path))
+    assert read.abilities == ("denoise", "reconstruct")
+    assert read.corruption == "gaussian:0.1"
+
+
+def test_a_classifier_is_published_with_its_model(
+    recipe: Recipe, grey: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(recipe, epochs=30, optimiser=Adam(1e-2))
+    publish(recipe, {0: train(recipe, grey)}, grey, tmp_path)
+    monkeypatch.setattr("training.recipes.named", lambda name: recipe)
+    folder = classify(recipe.name, tmp_path, grey, [0, 1], ["A1", "GELU"])
+    read = manifest.read(folder)
+    assert read.abilities[-1] == "classify"
+    assert read.classes == ("a", "b", "c")
+    accuracy = row(read, "model", "classify")["accuracy"]
+    told = Model.open(folder).classify(grey.test.pixels.numpy())
+    np.testing.assert_allclose(told.sum(1), 1, rtol=1e-5)
+    assert accuracy == pytest.approx((told.argmax(1) == grey.test.labels.numpy()).mean())
+    assert accuracy > 0.8
+    assert {s.note: s.seeds for s in read.scores if s.protocol == "report"
+            and s.task == "classify"} == {"classifier A1": 2, "classifier GELU": 2}  # fmt: skip
+
+
+def test_samples_of_a_plain_autoencoder_are_like_its_training_images(
+    published: tuple[Manifest, Path], grey: Dataset
+) -> None:
+    _, folder = published
+    model = Model.open(folder)
+    rng = np.random.default_rng(0)
+    latents = model.sample(
+        rng.standard_normal((500, 4), dtype=np.float32), rng.random(500, dtype=np.float32)
+    )
+    real = model.encode(grey.train.pixels.numpy()).latents
+    np.testing.assert_allclose(latents.mean(0), real.mean(0), atol=0.3 * real.std())
 
 
 def test_pca_agrees_with_numpys_svd(grey: Dataset) -> None:
