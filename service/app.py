@@ -16,7 +16,16 @@ from service import problems, runtime
 from service.catalog import Catalog
 from service.metrics import Metrics
 from service.middleware import Observe
-from service.routes import documents, health, images, latents, making, models
+from service.routes import (
+    documents,
+    health,
+    images,
+    inference_protocol,
+    latents,
+    making,
+    model_repository,
+    models,
+)
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.canary = asyncio.Lock()
-    for routes in (images, latents, making, models, health):
+    for routes in (images, latents, making, models, health, inference_protocol, model_repository):
         app.include_router(routes.router)
     problems.handle(app)
     app.add_middleware(Observe, metrics=app.state.metrics)

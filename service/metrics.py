@@ -82,3 +82,8 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+
+    def forget(self, model: str, version: int) -> None:
+        """Ends the series of a version that is served no more: they would stand still forever."""
+        for gauge in (self.waiting, self.ready):
+            gauge.remove(model, str(version))

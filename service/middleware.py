@@ -59,7 +59,7 @@ class Observe:
             log.exception("request %s failed", request_id)
             if answered:  # too late for a problem: the server closes the connection
                 raise
-            await internal(request_id)(scope, receive, observed_send)
+            await internal(scope["path"], request_id)(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
             # The pattern, not the path: a caller cannot invent label values.

@@ -1,4 +1,7 @@
-"""Errors as `application/problem+json` (RFC 9457): what went wrong, and what would have worked."""
+"""Errors as `application/problem+json` (RFC 9457): what went wrong, and what would have worked.
+
+Under /v2 they are `{"error": "text"}` instead: the inference protocol's clients read nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from service.errors import RequestError
@@ -52,20 +56,23 @@ def problem(
     title: str,
     detail: str,
     *,
+    path: str,
     request_id: str,
     extra: dict[str, object] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """The answer to a request that failed."""
+    """The answer to a request for `path` that failed."""
+    if path == "/v2" or path.startswith("/v2/"):
+        return Response(to_json({"error": detail}), status, headers, media_type="application/json")
     members = {"title": title, "status": status, "detail": detail, "request_id": request_id}
     body = Problem.model_validate(members | (extra or {})).model_dump_json()
     return Response(body, status, headers, media_type=MEDIA_TYPE)
 
 
-def internal(request_id: str) -> Response:
+def internal(path: str, request_id: str) -> Response:
     """The answer where the fault is ours; what it was stands in the log, under the id."""
     detail = "a fault of ours: quote the request id when you report it"
-    return problem(500, "Internal error", detail, request_id=request_id)
+    return problem(500, "Internal error", detail, path=path, request_id=request_id)
 
 
 def handle(app: FastAPI) -> None:
@@ -81,6 +88,7 @@ async def _request_error(request: Request, error: Exception) -> Response:
         error.status,
         error.title,
         error.detail,
+        path=request.scope["path"],
         request_id=request.state.request_id,
         extra=error.extra,
         headers=error.headers,
@@ -91,7 +99,13 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
     detail = f"{'; '.join(faults)}; see /docs"
-    return problem(422, "Option out of range", detail, request_id=request.state.request_id)
+    return problem(
+        422,
+        "Option out of range",
+        detail,
+        path=request.scope["path"],
+        request_id=request.state.request_id,
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -100,6 +114,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         error.status_code,
         HTTPStatus(error.status_code).phrase,
         f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs for the routes",
+        path=request.scope["path"],
         request_id=request.state.request_id,
         headers=dict(error.headers or {}),
     )

@@ -54,7 +54,7 @@ async def read_upload(
     media_type = media_type_of(request, taken)
     body = await read_body(request, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        return Upload("image", await _decode([body], settings, declared=media_type))
+        return Upload("image", await decode([body], settings, declared=media_type))
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
     kind: Kind
@@ -72,7 +72,7 @@ async def read_upload(
         raise Malformed(
             f"{len(clean)} references for {len(sent)} images: send as many, in their order"
         )
-    decoded = await _decode([*sent, *clean], settings, images_sent=len(sent))
+    decoded = await decode([*sent, *clean], settings, images_sent=len(sent))
     return Upload(kind, decoded[: len(sent)], decoded[len(sent) :] or None)
 
 
@@ -137,8 +137,8 @@ def _json(body: bytes) -> tuple[list[bytes], list[bytes]]:
     except ValidationError as error:
         raise malformed_json(error, '{"images": [base64 or data URI, ...]}') from None
     return (
-        [_base64(text, f"images[{i}]") for i, text in enumerate(parsed.images)],
-        [_base64(text, f"references[{i}]") for i, text in enumerate(parsed.references or ())],
+        [decode_base64(text, f"images[{i}]") for i, text in enumerate(parsed.images)],
+        [decode_base64(text, f"references[{i}]") for i, text in enumerate(parsed.references or ())],
     )
 
 
@@ -149,7 +149,12 @@ def malformed_json(error: ValidationError, example: str) -> Malformed:
     return Malformed(f"JSON: {where}: {first['msg']}; send {example}")
 
 
-def _base64(text: str, where: str) -> bytes:
+def decode_base64(text: str, where: str) -> bytes:
+    """The bytes of base64 or of a base64 data URI.
+
+    Raises:
+        Malformed: it is neither; `where` says which it was.
+    """
     prefix = _DATA_URI.match(text)
     try:
         return base64.b64decode(text[prefix.end() :] if prefix else text, validate=True)
@@ -165,13 +170,20 @@ async def _array(body: bytes, settings: Settings) -> list[Images]:
     return await aside(read, pixels=len(body))
 
 
-async def _decode(
+async def decode(
     encoded: Sequence[bytes],
     settings: Settings,
     *,
     declared: str | None = None,
     images_sent: int = 1,
 ) -> list[Images]:
+    """The pixels of encoded images, of which those after the first `images_sent` are references.
+
+    Raises:
+        TooLarge: more pixels than are taken in one request; none was decoded then.
+        UnsupportedMedia: it is not of the media type that was declared.
+        Unprocessable: an image that is none; where there are several, the detail names its place.
+    """
     opened = []
     left = settings.max_pixels
     for i, data in enumerate(encoded):

@@ -38,7 +38,7 @@ async def ready(request: Request, response: Response) -> Ready:
     """A real inference went through the real queue of every model just now."""
     served = list(catalog_of(request))
     async with request.app.state.canary:  # one canary at a time, however many ask
-        results = await asyncio.gather(*(_canary(request, model) for model in served))
+        results = await asyncio.gather(*(canary(request, model) for model in served))
     answer = Ready(
         ready=all(result == "ok" for result in results),
         models={m.manifest.key: result for m, result in zip(served, results, strict=True)},
@@ -48,7 +48,8 @@ async def ready(request: Request, response: Response) -> Ready:
     return answer
 
 
-async def _canary(request: Request, served: Served) -> str:
+async def canary(request: Request, served: Served) -> str:
+    """`ok` if the model's known image just gave its known answer in time, else what happened."""
     state, card = request.app.state, served.manifest
     try:
         async with asyncio.timeout(state.settings.ready_timeout):

@@ -1,0 +1,125 @@
+"""The inference protocol's model repository: which models there are; load and unload.
+
+Each acts on the process that answers. With several workers (AUTOENCODER_WORKERS), a model is
+loaded or unloaded in one of them only: call again until the index of each says the same, or
+restart the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from service.errors import AutoencoderError, Malformed, NotFound, RequestError
+from service.protocol import parts, wire
+from service.protocol.schemas import IndexEntry, IndexRequest
+from service.routes.inference_protocol import RESPONSES, Model
+from service.routes.running import catalog_of
+
+router = APIRouter(prefix="/v2/repository", tags=["inference protocol"], responses=RESPONSES)
+
+_CONTROL_BYTES = 64 * 2**10
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+@router.post("/index", openapi_extra=_body(IndexRequest.model_json_schema()))
+async def index(request: Request) -> list[IndexEntry]:
+    """Every version in the models folder and every part of it: in use, or why not."""
+    try:
+        asked = IndexRequest.model_validate(await _json(request))
+    except ValidationError:
+        raise Malformed('send {"ready": true}, {"ready": false} or no body') from None
+    catalog = catalog_of(request)
+    folders = await asyncio.to_thread(catalog.folders)
+    entries = [
+        IndexEntry(
+            name=part.name,
+            version=str(served.manifest.version),
+            state="READY",
+            reason=catalog.refused.get(served.manifest.key, ""),  # of a reload that failed
+        )
+        for served in catalog
+        for part in parts.of(served)
+    ]
+    if asked.ready:
+        return entries
+    in_use = {served.manifest.key for served in catalog}
+    keys = {f"{folder.parent.name}/{folder.name}" for folder in folders}
+    for key in sorted((keys | set(catalog.refused)) - in_use):
+        name, _, version = key.partition("/")
+        reason = catalog.refused.get(key, "unloaded")
+        entries.append(IndexEntry(name=name, version=version, state="UNAVAILABLE", reason=reason))
+    return entries
+
+
+@router.post("/models/{model}/load", openapi_extra=_body({"type": "object"}))
+async def load(request: Request, model: Model) -> Response:
+    """Loads every version of a model from its folder, or loads it anew.
+
+    What fails to load is refused with the reason, and what was serving serves on.
+    """
+    parameters = await _parameters(request)
+    if parameters:
+        raise Malformed(
+            f"failed to load '{model[:64]}': a model is loaded as it was published, without "
+            f"{', '.join(sorted(parameters))[:64]}"
+        )
+    _check_whole(model)
+    try:
+        await catalog_of(request).reload(model)
+    except NotFound:
+        raise parts.unknown(model) from None
+    except RequestError:
+        raise
+    except AutoencoderError as error:
+        raise Malformed(f"failed to load '{model}', {error}") from None
+    return Response(b"", media_type="application/json")
+
+
+@router.post("/models/{model}/unload", openapi_extra=_body({"type": "object"}))
+async def unload(request: Request, model: Model) -> Response:
+    """Stops serving every version of a model, and frees its memory, until it is loaded again."""
+    await _parameters(request)
+    _check_whole(model)
+    try:
+        gone = await catalog_of(request).unload(model)
+    except NotFound:
+        raise parts.unknown(model) from None
+    for served in gone:
+        request.app.state.metrics.forget(served.manifest.name, served.manifest.version)
+    return Response(b"", media_type="application/json")
+
+
+def _check_whole(model: str) -> None:
+    name, dot, _ = model.partition(".")
+    if dot:
+        raise Malformed(
+            f"'{model[:64]}' is a part of a model: load or unload '{name[:64]}', and its parts "
+            "come and go with it"
+        )
+
+
+async def _parameters(request: Request) -> dict[str, Any]:
+    sent = await _json(request)
+    parameters = sent.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise Malformed("parameters must be an object")
+    return parameters
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    body = await wire.read_body(request, _CONTROL_BYTES)
+    try:
+        sent = from_json(body) if body.strip() else {}
+    except ValueError as error:
+        raise Malformed(f"failed to parse the request JSON: {error}") from None
+    if not isinstance(sent, dict):
+        raise Malformed("the request must be a JSON object, or have no body")
+    return sent
