@@ -1,77 +1,43 @@
-"""The console script `autoencoder`."""
+"""The console script `autoencoder`.
+
+Each half is imported when it is called: a server needs no httpx, and a client no onnxruntime.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
+import argparse
 import sys
-import urllib.error
-import urllib.request
+from importlib import import_module
 
-import uvicorn
-from pydantic import BaseModel, Field
-from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
-
+from service import arguments
 from service.errors import AutoencoderError
-from service.log import configuration
-from service.settings import Settings
+
+# Their flags are the settings (pydantic-settings), which cannot read a list of file names: it
+# takes `a,b.png` for two and `[a].png` for JSON. The other commands are argparse's.
+_SERVING = {"serve": "serve the models", "health": "ask a running service whether it is ready"}
 
 
-class Serve(Settings):
-    """Serve the models. Every flag is an environment variable too, as in AUTOENCODER_PORT."""
-
-    def cli_cmd(self) -> None:
-        # Worker processes make their own application, and read the settings where all do.
-        for name, value in self.model_dump(mode="json").items():
-            os.environ[f"AUTOENCODER_{name.upper()}"] = str(value)
-        # uvicorn raises the signal again once all is answered: stopped as asked is no failure.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        uvicorn.run(
-            "service.app:create_app",
-            factory=True,
-            host=self.host,
-            port=self.port,
-            workers=self.workers,
-            access_log=False,  # service.middleware logs each request once, with its id
-            log_config=configuration(self.log_format, self.log_level),
-        )
-
-
-class Health(BaseModel):
-    """Ask a running service whether it is ready; the exit status says so."""
-
-    url: str = Field("", description="default: the host and port of this environment")
-
-    def cli_cmd(self) -> None:
-        settings = Settings()
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-        url = self.url or f"http://{host}:{settings.port}"
-        try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as answer:
-                body = answer.read()
-        except urllib.error.HTTPError as error:
-            sys.exit(f"not ready: {error.read().decode(errors='replace')}")
-        except OSError as error:
-            sys.exit(f"no answer from {url}: {error}")
-        print(f"ready: {', '.join(json.loads(body)['models'])}")
-
-
-class Autoencoder(BaseSettings):
-    """Serve autoencoders for images, and talk to the service."""
-
-    model_config = SettingsConfigDict(cli_kebab_case=True, cli_prog_name="autoencoder")
-
-    serve: CliSubCommand[Serve]
-    health: CliSubCommand[Health]
-
-    def cli_cmd(self) -> None:
-        CliApp.run_subcommand(self)
-
-
-def main(arguments: list[str] | None = None) -> None:
+def main(given: list[str] | None = None) -> None:
     """Runs the console script."""
+    given = sys.argv[1:] if given is None else given
     try:
-        CliApp.run(Autoencoder, cli_args=arguments)
-    except AutoencoderError as error:
+        if given and given[0] in _SERVING:
+            import_module("service.serving").run(given)
+            return
+        options = _parser().parse_args(given)
+        sys.exit(import_module("service.client.commands").run(options))
+    except (AutoencoderError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"autoencoder: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says it of a program that Ctrl-C ended
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="autoencoder", description="Serve autoencoders for images, and talk to the service."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, does in _SERVING.items():
+        commands.add_parser(name, help=does, add_help=False)
+    arguments.add(commands)
+    return parser
