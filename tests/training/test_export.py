@@ -10,7 +10,8 @@ import torch
 from service.model import Model
 from training.errors import ExportError
 from training.export import export, verify
-from training.networks import Autoencoder, Conv, Family, Mlp, Shape, SkipNet, Valid, build
+from training.initialise import build
+from training.networks import Autoencoder, Conv, Family, Mlp, Shape, SkipNet, Valid
 
 KINDS: dict[str, tuple[Family, Shape]] = {
     "dense": (Mlp((16, 4)), Shape(1, 12, 12)),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.networks import Conv, Mlp, Shape, Valid, build
+from training.initialise import build
+from training.networks import Conv, Mlp, Shape, Valid
 from training.recipes import RECIPES, Recipe
 
 GREY, COLOUR = Shape(1, 28, 28), Shape(3, 32, 32)
@@ -56,15 +57,3 @@ def test_a_variational_network_samples_only_when_it_is_given_a_generator() -> No
     assert torch.equal(net(x_BCHW).images, net(x_BCHW).images)
     sampled = net(x_BCHW, torch.Generator().manual_seed(0)).images
     assert not torch.equal(sampled, net(x_BCHW).images)
-
-
-@pytest.mark.parametrize("init", ["torch", "orthogonal", "kaiming", "xavier"])
-def test_the_seed_alone_decides_the_first_weights(init: str) -> None:
-    first, again = (build(Valid((8, 8)), COLOUR, init, 5).state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], again[name]) for name in first)
-
-
-def test_building_a_network_leaves_the_global_generator_alone() -> None:
-    state = torch.get_rng_state()
-    build(Valid((8, 8)), COLOUR, "torch", 5)
-    assert torch.equal(state, torch.get_rng_state())
