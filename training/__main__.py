@@ -17,7 +17,7 @@ from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
-from training import data, recipes, snapshots
+from training import data, experiments, recipes, snapshots
 from training.classify import CLASSIFIERS, classify
 from training.errors import TrainingError
 from training.loop import Report, Trained, train
@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "list":
             _list(console)
+        elif "run" in options:
+            options.run(options, console)
         elif options.command == "classify":
             _classify(options, console)
         else:
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(threads=2)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every recipe, one line each")
+    experiments.add(commands)
     for name, text in (
         ("train", "train, export, score and publish models; a killed run resumes"),
         ("evaluate", "score and publish again what was trained"),

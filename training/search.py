@@ -1,1 +1,289 @@
-"""The random search of report R2: a grid, draws by a named seed, cross-validation, resumable."""
+"""The random search of report R2: a grid, draws by a named seed, cross-validation, resumable.
+
+A trial is one network trained on all folds but one, on one thread of a process of its own. Each
+finished trial is a line of the journal and each epoch of an unfinished one a checkpoint, so that
+a search killed at any moment goes on, and ends, as if it had not been.
+
+With `halving` (Jamieson and Talwalkar 2016) every point gets a ninth of the epochs, the better
+third of them a third, and the best ninth all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from training import data
+from training.data import Dataset, Images, Split
+from training.errors import DeadRun
+from training.journal import Journal
+from training.loop import train
+from training.recipes import Recipe
+from training.schedules import Adam, Constant
+from training.seeds import generator
+
+RATES = (*(k * 1e-4 for k in range(1, 10)), *(k * 1e-3 for k in range(1, 11)))
+DECAYS = (*(k * 1e-5 for k in range(1, 10)), *(k * 1e-4 for k in range(1, 11)))
+_ETA = 3
+
+
+class Point(NamedTuple):
+    """One point of the grid: Adam's rate and its L2 penalty."""
+
+    lr: float
+    l2: float
+
+
+@dataclass(frozen=True, repr=False)
+class Fold(Split):
+    """Takes the training images of a split, and keeps one of `count` equal parts apart instead."""
+
+    index: int = 0
+    count: int = 4
+
+    def __call__(self, dataset: Dataset) -> tuple[Images, Images]:
+        """The images of the other folds, and those of this one."""
+        pool, _ = super().__call__(dataset)
+        parts = torch.randperm(len(pool), generator=generator(0, "folds")).chunk(self.count)
+        others = [part for place, part in enumerate(parts) if place != self.index]
+        return pool[torch.cat(others)], pool[parts[self.index]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: `base` names the network, the data and the batch."""
+
+    base: Recipe
+    draws: int = 35
+    folds: int = 4
+    epochs: int = 15
+    seed: int = 0
+    halving: bool = False
+
+    def points(self) -> list[Point]:
+        """The points drawn: none twice, where the report drew one pair two times."""
+        grid = [Point(round(lr, 5), round(l2, 6)) for lr in RATES for l2 in DECAYS]
+        order = torch.randperm(len(grid), generator=generator(self.seed, "search"))
+        return [grid[place] for place in order[: self.draws].tolist()]
+
+    @property
+    def identity(self) -> str:
+        """What a journal must be of to go on with."""
+        words = (self.draws, self.seed, self.rungs())
+        return f"{self.recipe(Point(0, 0), 0)!r}, draws, seed and rungs {words}"
+
+    def rungs(self) -> list[int]:
+        """After how many epochs the points are compared; the last are all."""
+        if not self.halving:
+            return [self.epochs]
+        return sorted({-(-self.epochs // _ETA**2), -(-self.epochs // _ETA), self.epochs})
+
+    def recipe(self, point: Point, fold: int) -> Recipe:
+        """The recipe of one trial: the point's optimiser, the rate constant as in the report."""
+        split = self.base.split
+        return replace(
+            self.base,
+            # Nothing that the search does not depend on: it outlives a change of the table.
+            summary="",
+            epochs=self.epochs,
+            optimiser=Adam(point.lr, point.l2),
+            schedule=Constant(),
+            split=Fold(split.validation, split.seed, split.stratified, fold, self.folds),
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network to be trained up to `until` epochs; picklable, for another process."""
+
+    recipe: Recipe
+    point: Point
+    fold: int
+    until: int
+    seed: int
+    root: Path
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The loss of a trial on its fold after its last epoch, as R2's search compares them."""
+
+    lr: float
+    l2: float
+    fold: int
+    epochs: int
+    loss: float
+    died: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A point in the table: its losses on the folds after the most epochs it was given."""
+
+    lr: float
+    l2: float
+    epochs: int
+    losses: tuple[float, ...]
+    died: int
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.losses)
+
+    @property
+    def spread(self) -> float:
+        return statistics.stdev(self.losses) if len(self.losses) > 1 else 0.0
+
+
+# Called with the epochs done, the epochs in all, and the outcome that came last.
+Progress = Callable[[int, int, Outcome | None], None]
+
+
+def run(
+    search: Search,
+    root: Path,
+    folder: Path,
+    *,
+    processes: int = 2,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Does what is left of the search and gives its table, the best point first.
+
+    Raises:
+        TrainingError: `folder` holds the journal of another search.
+    """
+    journal = Journal(folder / "journal.jsonl", search.identity)
+    found = {_key(o): o for o in (Outcome(**line) for line in journal.lines())}
+    alive = search.points()
+    for until in search.rungs():
+        trials = [
+            _trial(search, point, fold, until, root, folder)
+            for point in alive
+            for fold in range(search.folds)
+        ]
+        missing = [t for t in trials if (t.point, t.fold, until) not in found]
+        done = (len(trials) - len(missing)) * until
+        total = len(trials) * until
+        if progress is not None:
+            progress(done, total, None)
+        for outcome in _outcomes(missing, processes):
+            journal.append(asdict(outcome))
+            found[_key(outcome)] = outcome
+            done += until
+            if progress is not None:
+                progress(done, total, outcome)
+        alive = sorted(alive, key=lambda p: _mean(found, p, until, search.folds))
+        if until < search.epochs:
+            alive = alive[: -(-len(alive) // _ETA)]
+    shutil.rmtree(folder / "trials", ignore_errors=True)
+    return _table(search, found)
+
+
+def _trial(search: Search, point: Point, fold: int, until: int, root: Path, folder: Path) -> Trial:
+    checkpoint = folder / "trials" / f"{point.lr:g}-{point.l2:g}-{fold}.pt"
+    return Trial(search.recipe(point, fold), point, fold, until, search.seed, root, checkpoint)
+
+
+def _outcomes(trials: list[Trial], processes: int) -> Iterator[Outcome]:
+    """The outcomes as they come; with one process, in this one."""
+    if processes == 1 or len(trials) < 2:
+        yield from map(attempt, trials)
+        return
+    # Spawned, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
+        try:
+            for future in as_completed([pool.submit(attempt, trial) for trial in trials]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed cannot say so: its workers would train on for nobody."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+class _Reached(Exception):
+    """The trial has had the epochs it was given."""
+
+
+def attempt(trial: Trial) -> Outcome:
+    """Trains one network, from where an earlier attempt at it stopped.
+
+    A network that dies is an outcome like another: its last loss, that of a constant image.
+    """
+
+    def stop(epoch: int, _seen: int, _loss: object) -> None:
+        if epoch >= trial.until:
+            raise _Reached
+
+    # The number of threads changes the last bits, so it is the same for one process as for ten.
+    torch.set_num_threads(1)
+    dataset, died = _dataset(trial.recipe.data, trial.root), ""
+    try:
+        ended = train(
+            trial.recipe, dataset, seed=trial.seed, checkpoint=trial.checkpoint, report=stop
+        )
+        if ended.interrupted:
+            raise KeyboardInterrupt
+    except _Reached:
+        pass
+    except DeadRun as error:
+        died = str(error)
+    losses = [entry["loss"] for entry in _history(trial.checkpoint)][: trial.until]
+    loss = losses[-1] if losses else float("inf")
+    return Outcome(*trial.point, trial.fold, trial.until, loss, died)
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, root: Path) -> Dataset:
+    return data.load(name, root)
+
+
+def _history(checkpoint: Path) -> list[dict[str, float]]:
+    if not checkpoint.exists():
+        return []
+    history: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["history"]
+    return history
+
+
+def _key(outcome: Outcome) -> tuple[Point, int, int]:
+    return Point(outcome.lr, outcome.l2), outcome.fold, outcome.epochs
+
+
+_Found = dict[tuple[Point, int, int], Outcome]
+
+
+def _mean(found: _Found, point: Point, until: int, folds: int) -> float:
+    return statistics.fmean(found[point, fold, until].loss for fold in range(folds))
+
+
+def _table(search: Search, found: _Found) -> list[Result]:
+    lines = []
+    for point in search.points():
+        until = max(epochs for where, _, epochs in found if where == point)
+        outcomes = [found[point, fold, until] for fold in range(search.folds)]
+        losses = tuple(outcome.loss for outcome in outcomes)
+        died = sum(bool(outcome.died) for outcome in outcomes)
+        lines.append(Result(*point, until, losses, died))
+    return sorted(lines, key=lambda line: (-line.epochs, line.mean))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import search
+from training.data import Dataset, Split
+from training.errors import TrainingError
+from training.journal import Journal
+from training.networks import Mlp
+from training.recipes import Recipe
+from training.search import DECAYS, RATES, Fold, Search, run
+
+
+class Killed(BaseException):
+    """Stands for the process going away."""
+
+
+@pytest.fixture
+def small(recipe: Recipe) -> Search:
+    base = replace(recipe, data="mnist", net=Mlp((16, 3)), batch=64, split=Split(1900))
+    return Search(base, draws=4, folds=2, epochs=3)
+
+
+def kill_after(outcomes: int) -> Callable[..., None]:
+    def progress(done: int, total: int, outcome: object) -> None:
+        nonlocal outcomes
+        outcomes -= outcome is not None
+        if not outcomes:
+            raise Killed
+
+    return progress
+
+
+def test_the_grid_is_the_reports() -> None:
+    assert len(RATES) == len(DECAYS) == 19
+    assert (RATES[0], RATES[-1]) == pytest.approx((1e-4, 1e-2))
+    assert (DECAYS[0], DECAYS[-1]) == pytest.approx((1e-5, 1e-3))
+
+
+def test_a_seed_draws_the_same_points_and_none_twice(small: Search) -> None:
+    drawn = replace(small, draws=35).points()
+    assert drawn == replace(small, draws=35).points()
+    assert len(set(drawn)) == 35
+    assert drawn != replace(small, draws=35, seed=1).points()
+
+
+def test_folds_share_no_image_and_leave_none_out(grey: Dataset) -> None:
+    marked = replace(grey, train=grey.train[torch.arange(200)])
+    marked.train.pixels[:, 0, 0, 0] = torch.arange(200, dtype=torch.uint8)
+    parts = [Fold(40, index=k, count=4)(marked) for k in range(4)]
+    kept = [set(fold.pixels[:, 0, 0, 0].tolist()) for _, fold in parts]
+    assert sum(map(len, kept)) == len(set.union(*kept)) == 160
+    for (train, _), mine in zip(parts, kept, strict=True):
+        assert set(train.pixels[:, 0, 0, 0].tolist()) == set.union(*kept) - mine
+
+
+def test_a_search_that_was_killed_ends_as_if_nothing_had_happened(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    whole = run(small, small_mnist, tmp_path / "whole", processes=1)
+    with pytest.raises(Killed):
+        run(small, small_mnist, tmp_path / "cut", processes=1, progress=kill_after(3))
+    journal = tmp_path / "cut" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert run(small, small_mnist, tmp_path / "cut", processes=1) == whole
+    assert [line.mean for line in whole] == sorted(line.mean for line in whole)
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_last_epoch(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    point = small.points()[0]
+
+    def trial(place: str, until: int) -> search.Trial:
+        checkpoint = tmp_path / place
+        recipe = small.recipe(point, 0)
+        return search.Trial(recipe, point, 0, until, small.seed, small_mnist, checkpoint)
+
+    at_once = search.attempt(trial("whole.pt", 3))
+    first = search.attempt(trial("parts.pt", 1))
+    assert first.epochs == 1
+    assert first.loss != at_once.loss
+    assert search.attempt(trial("parts.pt", 3)) == at_once
+
+
+def test_processes_change_nothing_but_the_time(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    small = replace(small, draws=1)
+    alone = run(small, small_mnist, tmp_path / "one", processes=1)
+    assert run(small, small_mnist, tmp_path / "two", processes=2) == alone
+
+
+def test_halving_gives_all_epochs_only_to_the_better_points(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    halving = replace(small, draws=6, folds=2, epochs=4, halving=True)
+    assert halving.rungs() == [1, 2, 4]
+    lines = run(halving, small_mnist, tmp_path, processes=1)
+    assert sorted(line.epochs for line in lines) == [1, 1, 1, 1, 2, 4]
+    assert not (tmp_path / "trials").exists()
+
+
+def test_a_network_that_dies_is_an_outcome(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    dead = replace(small.recipe(search.Point(0.0, 0.0), 0), epochs=7)
+    trial = search.Trial(dead, search.Point(0.0, 0.0), 0, 7, 0, small_mnist, tmp_path / "c.pt")
+    outcome = search.attempt(trial)
+    assert "one constant image" in outcome.died
+    assert 0 < outcome.loss < 1
+
+
+def test_a_journal_of_another_search_is_refused(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    Journal(tmp_path / "journal.jsonl", replace(small, seed=5).identity)
+    with pytest.raises(TrainingError, match="move it away"):
+        run(small, small_mnist, tmp_path)
+
+
+def test_a_journal_forgets_only_the_line_that_was_cut_off(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", "this")
+    journal.append({"n": 1})
+    with journal.path.open("a") as file:
+        file.write(json.dumps({"n": 2})[:4])
+    again = Journal(tmp_path / "j", "this")
+    again.append({"n": 3})
+    assert list(again.lines()) == [{"n": 1}, {"n": 3}]
