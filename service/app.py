@@ -25,6 +25,7 @@ from service.routes import (
     making,
     model_repository,
     models,
+    server_settings,
 )
 from service.settings import Settings
 
@@ -60,7 +61,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.canary = asyncio.Lock()
-    for routes in (images, latents, making, models, health, inference_protocol, model_repository):
+    for routes in (images, latents, making, models, health):
+        app.include_router(routes.router)
+    for routes in (inference_protocol, model_repository, server_settings):
         app.include_router(routes.router)
     problems.handle(app)
     app.add_middleware(Observe, metrics=app.state.metrics)

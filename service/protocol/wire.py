@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import Request, Response
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from service.errors import Malformed, TooLarge, UnsupportedMedia
 from service.protocol import tensors
@@ -26,6 +26,7 @@ BINARY = "application/octet-stream"
 
 # Numbers in JSON become Python objects of up to 25 times their size: larger ones come as bytes.
 MAX_JSON_BYTES = 16 * 2**20
+_MAX_OBJECT_BYTES = 2**16
 
 _LENGTH = re.compile(r"[0-9]{1,12}")
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is zlib's format (RFC 9110, 8.4.1.2)
@@ -99,6 +100,22 @@ async def _unpacked(request: Request, encoding: str, limit: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise Malformed(f"the {encoding} body is cut short, or goes on after its end")
     return bytes(body)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object of a request that is no inference; none sent is an empty one.
+
+    Raises:
+        Malformed: anything else.
+    """
+    body = await read_body(request, _MAX_OBJECT_BYTES)
+    try:
+        sent = from_json(body) if body.strip() else {}
+    except ValueError as error:
+        raise Malformed(f"failed to read the request JSON: {error}") from None
+    if not isinstance(sent, dict):
+        raise Malformed("the request must be a JSON object, or have no body")
+    return sent
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -79,6 +79,11 @@ _INFER: dict[str, Any] = {
 }
 
 
+def json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    """What OpenAPI says of a small JSON body that may be left out."""
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
 @router.get("")
 async def server() -> ServerMetadata:
     """The server's name and version, and the extensions of the protocol that it has."""

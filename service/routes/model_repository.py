@@ -12,28 +12,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from service.errors import AutoencoderError, Malformed, NotFound, RequestError
+from service.errors import AutoencoderError, Malformed, NotFound
 from service.protocol import parts, wire
 from service.protocol.schemas import IndexEntry, IndexRequest
-from service.routes.inference_protocol import RESPONSES, Model
+from service.routes.inference_protocol import RESPONSES, Model, json_body
 from service.routes.running import catalog_of
 
 router = APIRouter(prefix="/v2/repository", tags=["inference protocol"], responses=RESPONSES)
 
-_CONTROL_BYTES = 64 * 2**10
 
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
-@router.post("/index", openapi_extra=_body(IndexRequest.model_json_schema()))
+@router.post("/index", openapi_extra=json_body(IndexRequest.model_json_schema()))
 async def index(request: Request) -> list[IndexEntry]:
     """Every version in the models folder and every part of it: in use, or why not."""
     try:
-        asked = IndexRequest.model_validate(await _json(request))
+        asked = IndexRequest.model_validate(await wire.read_object(request))
     except ValidationError:
         raise Malformed('send {"ready": true}, {"ready": false} or no body') from None
     catalog = catalog_of(request)
@@ -59,7 +52,7 @@ async def index(request: Request) -> list[IndexEntry]:
     return entries
 
 
-@router.post("/models/{model}/load", openapi_extra=_body({"type": "object"}))
+@router.post("/models/{model}/load", openapi_extra=json_body({"type": "object"}))
 async def load(request: Request, model: Model) -> Response:
     """Loads every version of a model from its folder, or loads it anew.
 
@@ -76,14 +69,12 @@ async def load(request: Request, model: Model) -> Response:
         await catalog_of(request).reload(model)
     except NotFound:
         raise parts.unknown(model) from None
-    except RequestError:
-        raise
     except AutoencoderError as error:
         raise Malformed(f"failed to load '{model}', {error}") from None
     return Response(b"", media_type="application/json")
 
 
-@router.post("/models/{model}/unload", openapi_extra=_body({"type": "object"}))
+@router.post("/models/{model}/unload", openapi_extra=json_body({"type": "object"}))
 async def unload(request: Request, model: Model) -> Response:
     """Stops serving every version of a model, and frees its memory, until it is loaded again."""
     await _parameters(request)
@@ -107,19 +98,8 @@ def _check_whole(model: str) -> None:
 
 
 async def _parameters(request: Request) -> dict[str, Any]:
-    sent = await _json(request)
+    sent = await wire.read_object(request)
     parameters = sent.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise Malformed("parameters must be an object")
     return parameters
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    body = await wire.read_body(request, _CONTROL_BYTES)
-    try:
-        sent = from_json(body) if body.strip() else {}
-    except ValueError as error:
-        raise Malformed(f"failed to parse the request JSON: {error}") from None
-    if not isinstance(sent, dict):
-        raise Malformed("the request must be a JSON object, or have no body")
-    return sent
