@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.lines import Line
+from training.skips import NoiseEstimator
 
 Activation = Literal["relu", "gelu", "sigmoid", "tanh", "silu", "leaky", "linear"]
 
@@ -264,39 +265,6 @@ class Valid(Line):
         )
 
 
-class _Block(nn.Module):
-    """Two 3x3 convolutions around which the features may pass."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-
-    def forward(self, h_BCHW: Tensor) -> Tensor:
-        h: Tensor = self.second(functional.relu(self.first(h_BCHW)))
-        return h_BCHW + h
-
-
-class _SkipNet(nn.Module):
-    def __init__(self, channels: int, width: int, fine: int, coarse: int) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=False)
-        self.before = nn.Sequential(*[_Block(width) for _ in range(fine)])
-        self.down = nn.Conv2d(width, 2 * width, 2, stride=2, bias=False)
-        self.middle = nn.Sequential(*[_Block(2 * width) for _ in range(coarse)])
-        self.up = nn.ConvTranspose2d(2 * width, width, 2, stride=2, bias=False)
-        self.after = nn.Sequential(*[_Block(width) for _ in range(fine)])
-        self.leave = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1, bias=False)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        H, W = x_BCHW.shape[2:]
-        padded = functional.pad(x_BCHW, (0, -W % 4, 0, -H % 4), mode="replicate")
-        fine = self.before(self.enter(padded))
-        wide = fine + self.up(self.middle(self.down(fine)))
-        noise: Tensor = self.leave(self.after(wide))
-        return x_BCHW - noise[:, :, :H, :W]
-
-
 @dataclass(frozen=True, repr=False)
 class SkipNet(Line):
     """A residual U-Net of two scales that estimates the noise and takes it away, any image size.
@@ -312,7 +280,7 @@ class SkipNet(Line):
     coarse: int = 2
 
     def __call__(self, shape: Shape) -> Autoencoder:
-        net = _SkipNet(shape.channels, self.width, self.fine, self.coarse)
+        net = NoiseEstimator(shape.channels, self.width, self.fine, self.coarse)
         return Autoencoder(net, nn.Identity(), smallest=4, bottleneck=False, encodes=False)
 
 
