@@ -20,7 +20,8 @@ from service.manifest import Manifest, Score, read
 from training import data, experiments, recipes, snapshots
 from training.classify import CLASSIFIERS, classify
 from training.errors import TrainingError
-from training.loop import Report, Trained, train
+from training.loop import Report, Trained, restore, train
+from training.networks import Pca
 from training.publish import publish
 from training.recipes import RECIPES, Recipe
 
@@ -46,6 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrainingError, AutoencoderError) as error:
         console.print(f"[red]error:[/red] {error}", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        # Within the training loop an interrupt keeps the best; here there is nothing to keep.
+        console.print("interrupted; `train` resumes where the last epoch ended")
+        return 130
     return 0
 
 
@@ -137,8 +142,8 @@ def _train_one(
 ) -> Trained:
     folder = options.runs / f"{recipe.name}-{seed}"
     checkpoint = folder / "checkpoint.pt"
-    if options.command != "train" and not checkpoint.exists():
-        raise TrainingError(f"{recipe.name} has not been trained with seed {seed} yet")
+    if options.command != "train" and not isinstance(recipe.net, Pca):
+        return restore(recipe, dataset, checkpoint, seed=seed, device=options.device)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -23,7 +23,7 @@ from torch import Tensor
 from training import pca
 from training.corruption import shifted
 from training.data import Dataset, Images
-from training.errors import DeadRun
+from training.errors import DeadRun, TrainingError
 from training.initialise import build, standardise
 from training.networks import Autoencoder, Output, Pca
 from training.recipes import Recipe
@@ -89,6 +89,24 @@ def train(
         run.interrupted = True
         with contextlib.suppress(DeadRun):
             run.validate()
+    return run.finish()
+
+
+def restore(
+    recipe: Recipe, dataset: Dataset, checkpoint: Path, *, seed: int = 0, device: str = "cpu"
+) -> Trained:
+    """The best weights of a checkpoint, without training any further.
+
+    Raises:
+        TrainingError: there is no checkpoint of that recipe, seed and data.
+    """
+    run = _Run(recipe, dataset, seed, device)
+    run.resume(checkpoint)
+    if not run.best:
+        raise TrainingError(
+            f"{recipe.name} has not been trained with seed {seed} as its recipe now stands: "
+            f"`python -m training train {recipe.name} --seed {seed}`"
+        )
     return run.finish()
 
 

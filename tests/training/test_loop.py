@@ -9,8 +9,8 @@ import torch
 
 from training.corruption import Gaussian
 from training.data import Dataset
-from training.errors import DeadRun
-from training.loop import Trained, train
+from training.errors import DeadRun, TrainingError
+from training.loop import Trained, restore, train
 from training.networks import Mlp
 from training.recipes import Recipe
 from training.schedules import Adam, Constant
@@ -68,6 +68,16 @@ def test_a_finished_run_is_not_trained_again(recipe: Recipe, grey: Dataset, tmp_
     again = train(recipe, grey, checkpoint=tmp_path / "c.pt", report=stop_in(0, Killed))
     assert torch.equal(weights(first), weights(again))
     assert again.epochs == recipe.epochs
+
+
+def test_what_was_trained_is_restored_without_training_any_further(
+    recipe: Recipe, grey: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        train(recipe, grey, checkpoint=tmp_path / "c.pt", report=stop_in(2, Killed))
+    assert restore(recipe, grey, tmp_path / "c.pt").epochs == 2
+    with pytest.raises(TrainingError, match="has not been trained with seed 1"):
+        restore(recipe, grey, tmp_path / "c.pt", seed=1)
 
 
 @pytest.mark.parametrize("damage", ["another recipe", "another seed", "garbage"])
