@@ -16,6 +16,9 @@ from service.errors import AutoencoderError
 # takes `a,b.png` for two and `[a].png` for JSON. The other commands are argparse's.
 _SERVING = {"serve": "serve the models", "health": "ask a running service whether it is ready"}
 
+# What may not be there, and the extra that brings it (gpu is the other one for onnxruntime).
+_EXTRAS = {"httpx": "client", "rich": "client", "onnxruntime": "cpu"}
+
 
 def main(given: list[str] | None = None) -> None:
     """Runs the console script."""
@@ -26,8 +29,14 @@ def main(given: list[str] | None = None) -> None:
             return
         options = _parser().parse_args(given)
         sys.exit(import_module("service.client.commands").run(options))
-    except (AutoencoderError, OSError, ModuleNotFoundError) as error:
+    except (AutoencoderError, OSError) as error:
         sys.exit(f"autoencoder: {error}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        extra = f"pip install 'autoencoder-service[{_EXTRAS[missing]}]'"
+        sys.exit(f"autoencoder: this command needs {missing}: {extra}")
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says it of a program that Ctrl-C ended
 

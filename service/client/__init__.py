@@ -26,7 +26,7 @@ try:
     import httpx as _httpx  # noqa: F401  # the rest of the package needs it
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "the client needs httpx and rich: pip install 'autoencoder-service[client]'"
+        "service.client needs httpx: pip install 'autoencoder-service[client]'", name="httpx"
     ) from error
 
 from service.client.batches import Limits
