@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi.routing import APIRoute
+
 from service import npy
 from service.images import MEDIA_TYPES
 from service.routes import examples
@@ -35,6 +37,11 @@ _HEADERS = {
     **dict.fromkeys(BEFORE, ("number", "of the input, against the reference (binary answers)")),
 }
 _ALWAYS = ("X-Request-ID", "Server-Timing", "Model-Name", "Model-Version")
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name by which generated clients call a route: that of its function."""
+    return route.name
 
 
 def answered(*kinds: str, headers: tuple[str, ...] = ()) -> dict[int | str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from service.routes.options import FitQuery, ModelQuery, QualityQuery, SeedQuery
 from service.routes.running import run_each
 from service.routes.schemas import DenoiseAnswer, ReconstructAnswer
 
-router = APIRouter(tags=["images"])
+router = APIRouter(tags=["images"], generate_unique_id_function=documents.operation_id)
 
 
 @router.post(

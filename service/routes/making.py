@@ -20,7 +20,7 @@ from service.routes.options import FitQuery, ModelQuery, SeedQuery, VersionQuery
 from service.routes.running import catalog_of, run_each
 from service.routes.schemas import InterpolateAnswer, SampleAnswer
 
-router = APIRouter(tags=["latents"])
+router = APIRouter(tags=["latents"], generate_unique_id_function=documents.operation_id)
 
 
 @router.post(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from service import images
 from tests.conftest import running
@@ -32,7 +34,20 @@ def form(*parts: tuple[str, str | None, bytes]) -> dict:
     }
 
 
+def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+GREY = Image.new("L", (12, 12), 7)
 FAULTS = {
+    "a 1x1 image": (422, "the image is 1x1, and this model takes 12x12 grey", {"content": saved(GREY.resize((1, 1))), "headers": PNG}),
+    "10,000 x 10,000 pixels": (413, "10000x10000", {"content": saved(Image.new("1", (10_000, 10_000))), "headers": PNG}),
+    "CMYK": (422, "CMYK", {"content": saved(GREY.convert("CMYK"), "TIFF"), "headers": {"Content-Type": "image/tiff"}}),
+    "16 bits a channel": (422, "16 or 32 bits", {"content": saved(GREY.convert("I;16")), "headers": PNG}),
+    "an animation": (422, "animated", {"content": saved(GREY, save_all=True, append_images=[Image.new("L", (12, 12))]), "headers": PNG}),
+    "a TIFF of two pages": (422, "several pages", {"content": saved(GREY, "TIFF", save_all=True, append_images=[GREY]), "headers": {"Content-Type": "image/tiff"}}),
     "a PDF": (422, "no image", {"content": b"%PDF-1.7", "headers": PNG}),
     "an empty body": (422, "empty", {"content": b"", "headers": PNG}),
     "a truncated PNG": (422, "truncated", {"content": GOOD[:-20], "headers": PNG}),
@@ -65,7 +80,8 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_fault_in_the_body_is_a_clear_problem_and_the_service_goes_on(client, fault):
     status, says, request = FAULTS[fault]
-    url = "/denoise?model=toy-colour" if "reference of another" in fault else "/denoise"
+    models = {"a reference of another size": "toy-colour", "a 1x1 image": "toy-identity"}
+    url = f"/denoise?model={models.get(fault, 'auto')}"
     answer = await client.post(url, **request)
     problem = answer.json()
     assert answer.status_code == status, problem
@@ -115,6 +131,12 @@ async def test_references_and_simulate_exclude_each_other(client):
     answer = await client.post("/denoise?simulate=gaussian:0.1", **both)
     assert answer.status_code == 400
     assert "references" in answer.json()["detail"]
+
+
+async def test_a_palette_is_taken_as_the_colours_it_means(client):
+    palette = saved(Image.new("RGB", (20, 30), (10, 20, 30)).quantize(4))
+    answer = await client.post("/denoise?model=toy-colour", content=palette, headers=PNG)
+    assert images.decode(answer.content)[0, 0].tolist() == [10, 20, 30]
 
 
 async def test_a_bad_image_is_named_by_its_index(client):
