@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
+from service.catalog import Catalog
 from service.errors import AutoencoderError, Malformed, NotFound
 from service.protocol import parts, wire
 from service.protocol.schemas import IndexEntry, IndexRequest
@@ -52,7 +53,11 @@ async def index(request: Request) -> list[IndexEntry]:
     return entries
 
 
-@router.post("/models/{model}/load", openapi_extra=json_body({"type": "object"}))
+@router.post(
+    "/models/{model}/load",
+    response_class=Response,  # empty: no JSON, and no content type that says so
+    openapi_extra=json_body({"type": "object"}),
+)
 async def load(request: Request, model: Model) -> Response:
     """Loads every version of a model from its folder, or loads it anew.
 
@@ -64,33 +69,37 @@ async def load(request: Request, model: Model) -> Response:
             f"failed to load '{model[:64]}': a model is loaded as it was published, without "
             f"{', '.join(sorted(parameters))[:64]}"
         )
-    _check_whole(model)
+    _check_whole(catalog_of(request), model)
     try:
         await catalog_of(request).reload(model)
     except NotFound:
         raise parts.unknown(model) from None
     except AutoencoderError as error:
         raise Malformed(f"failed to load '{model}', {error}") from None
-    return Response(b"", media_type="application/json")
+    return Response(b"")
 
 
-@router.post("/models/{model}/unload", openapi_extra=json_body({"type": "object"}))
+@router.post(
+    "/models/{model}/unload",
+    response_class=Response,  # empty: no JSON, and no content type that says so
+    openapi_extra=json_body({"type": "object"}),
+)
 async def unload(request: Request, model: Model) -> Response:
     """Stops serving every version of a model, and frees its memory, until it is loaded again."""
     await _parameters(request)
-    _check_whole(model)
+    _check_whole(catalog_of(request), model)
     try:
         gone = await catalog_of(request).unload(model)
     except NotFound:
         raise parts.unknown(model) from None
     for served in gone:
         request.app.state.metrics.forget(served.manifest.name, served.manifest.version)
-    return Response(b"", media_type="application/json")
+    return Response(b"")
 
 
-def _check_whole(model: str) -> None:
+def _check_whole(catalog: Catalog, model: str) -> None:
     name, dot, _ = model.partition(".")
-    if dot:
+    if dot and catalog.versions(name):
         raise Malformed(
             f"'{model[:64]}' is a part of a model: load or unload '{name[:64]}', and its parts "
             "come and go with it"
