@@ -15,7 +15,7 @@ from service.errors import DeviceError, ManifestError
 from service.images import Images
 from service.manifest import Manifest
 from service.model import Model
-from service.runtime import Device
+from service.settings import Device
 
 _UINT8, _FLOAT = "tensor(uint8)", "tensor(float)"
 

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
+_PROBES = {"/health/live", "/health/ready", "/metrics"}
 
 
 class Observe:
@@ -67,6 +68,8 @@ class Observe:
             self._metrics.requests.labels(route, scope["method"], status).inc()
             self._metrics.seconds.labels(route).observe(seconds)
             level = logging.INFO if status < 500 else logging.ERROR
+            if route in _PROBES and status < 400:  # every few seconds, and no news
+                level = logging.DEBUG
             log.log(
                 level,
                 "%s %s %d %.1f ms %s",

@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.runtime import Device, open_session
+from service.runtime import open_session
+from service.settings import Device
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import onnxruntime as ort
 
 from service.errors import DeviceError
-
-Device = Literal["cpu", "cuda"]
+from service.settings import Device
 
 
 def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort.InferenceSession:

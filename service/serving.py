@@ -8,8 +8,8 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from importlib import import_module
 
-import uvicorn
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
 
@@ -26,7 +26,8 @@ class Serve(Settings):
             os.environ[f"AUTOENCODER_{name.upper()}"] = str(value)
         # uvicorn raises the signal again once all is answered: stopped as asked is no failure.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        uvicorn.run(
+        # Here, so that a health check every few seconds does not import a server to ask one.
+        import_module("uvicorn").run(
             "service.app:create_app",
             factory=True,
             host=self.host,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.runtime import Device
+Device = Literal["cpu", "cuda"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
