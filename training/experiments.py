@@ -1,18 +1,24 @@
-"""The commands beside training: search."""
+"""The commands beside training: search, sweep, figures and report."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 
-from training import data, recipes, search
+from service import manifest
+from service.manifest import Manifest
+from training import cards, data, drawings, figures, recipes, search, sweep
+from training.errors import TrainingError
 
+NOISE, HISTORIES = "noise.json", "histories.json"
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
 
 
@@ -28,9 +34,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--processes", type=int, default=2, help="networks trained at once")
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
-    for each in (command,):
+    sweeping = commands.add_parser("sweep", help="models over strengths of noise")
+    sweeping.add_argument("--again", action="store_true", help="what was measured already too")
+    sweeping.set_defaults(run=_sweep)
+    drawing = commands.add_parser("figures", help="cards of models, figures of the reports")
+    drawing.set_defaults(run=_figures)
+    for each in (sweeping, drawing):
+        each.add_argument("names", nargs="*", metavar="NAME", help="published models, else all")
+        each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
+        each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
+    for each in (command, sweeping, drawing):
         each.add_argument("--data", metavar="ROOT", help="folder of the data sets")
-        each.add_argument("--results", type=Path, default=RESULTS, help="where JSON is written")
+        each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
 
 def _search(options: argparse.Namespace, console: Console) -> None:
@@ -72,6 +87,69 @@ def _search(options: argparse.Namespace, console: Console) -> None:
             f"{row.died} of {wanted.folds}" if row.died else "",
         )  # fmt: skip
     console.print(table)
+
+
+def _sweep(options: argparse.Namespace, console: Console) -> None:
+    path = options.results / NOISE
+    measured = figures.stored(path)
+    for card, folder, dataset in _published(options, console):
+        known = measured.get(card.name, {}).get("graphs") == sweep.graphs(card)
+        if "denoise" not in card.abilities or (known and not options.again):
+            continue
+        if not options.names and not drawings.tested(card.name) and card.corruption is None:
+            continue
+        with console.status(card.name) as status:
+
+            def progress(std: float, status: Status = status, name: str = card.name) -> None:
+                status.update(f"{name}: noise {std:g}")
+
+            measured[card.name] = sweep.noise(folder, dataset, progress=progress)
+        save(path, measured)
+        console.print(f"{card.name}: {len(measured[card.name]['levels'])} strengths of noise")
+
+
+def _figures(options: argparse.Namespace, console: Console) -> None:
+    histories = figures.stored(options.results / HISTORIES)
+    wanted = list(figures.figures())
+    cards_read = []
+    for card, folder, dataset in _published(options, console):
+        cards_read.append(card)
+        cards.add(folder, dataset.test)
+        kept = figures.history(options.runs / f"{card.name}-{card.provenance.seed}")
+        if kept is not None:
+            histories[card.name] = kept
+        subject = drawings.open_subject(card.name, options.models, options.runs, dataset)
+        for figure in wanted:
+            if figure.model == card.name:
+                try:
+                    console.print(str(figures.draw(figure, subject, options.results)))
+                except TrainingError as error:
+                    console.print(f"[yellow]left out:[/yellow] {error}")
+    save(options.results / HISTORIES, histories)
+    for report in sorted({figure.report for figure in wanted}):
+        figures.losses(report, histories, options.results)
+    measured = figures.stored(options.results / NOISE)
+    for name in sorted({card.dataset for card in cards_read}):
+        figures.latents(name, cards_read, options.results)
+        figures.noise(name, measured, options.results)
+
+
+def _published(
+    options: argparse.Namespace, console: Console
+) -> Iterator[tuple[Manifest, Path, data.Dataset]]:
+    """The models asked for, or all, with their data."""
+    names = options.names or [recipe.name for recipe in recipes.RECIPES]
+    loaded: dict[str, data.Dataset] = {}
+    for name in names:
+        folder = options.models / name / "1"
+        if not folder.is_dir():
+            console.print(f"[yellow]not trained yet:[/yellow] {name}")
+            continue
+        card = manifest.read(folder)
+        if card.dataset not in loaded:
+            # One at a time: coloured digits alone are 165 MB.
+            loaded = {card.dataset: data.load(card.dataset, data.root(options.data))}
+        yield card, folder, loaded[card.dataset]
 
 
 def save(path: Path, content: object) -> None:

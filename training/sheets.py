@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,8 @@ def enlarged(image_HWC: Images, scale: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.NEAREST).convert("RGB")
 
 
-def save(picture: Image.Image, path: Path) -> None:
+def save(picture: Image.Image, to: Path | BinaryIO) -> None:
     """Writes a PNG, as small as it gets."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, format="PNG", optimize=True)
+    if isinstance(to, Path):
+        to.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(to, format="PNG", optimize=True)

@@ -64,7 +64,7 @@ def noise(
             rows.append({"std": std, **scores})
             if progress is not None:
                 progress(std)
-    return {"graphs": graphs(card), "images": len(clean), "levels": rows}
+    return {"dataset": dataset.name, "graphs": graphs(card), "images": len(clean), "levels": rows}
 
 
 def graphs(card: Manifest) -> str:
