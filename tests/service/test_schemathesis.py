@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
-import time
 import warnings
 from collections import Counter
 
 import numpy as np
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
@@ -24,6 +21,7 @@ from schemathesis.specs.openapi import checks as conformance
 from service import npy
 from service.app import create_app
 from service.settings import Settings
+from tests.listening import listening
 
 # Not those that a body of bytes cannot keep: no schema says which bytes are a picture.
 CHECKS = [
@@ -76,20 +74,11 @@ def arrays(draw) -> bytes:
 def schema(zoo_models):
     """The schema of a real server of the toys that can do everything."""
     app = create_app(Settings(models_dir=zoo_models))
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     for kind in ("png", "jpeg", "webp", "bmp", "tiff"):
         schemathesis.openapi.media_type(f"image/{kind}", pictures(kind))
     schemathesis.openapi.media_type("application/x-npy", arrays())
-    yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
-    server.should_exit = True
-    thread.join()
+    with listening(app) as address:
+        yield schemathesis.openapi.from_url(f"{address}/openapi.json")
 
 
 @st.composite
