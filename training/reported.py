@@ -73,6 +73,7 @@ REPORTED: dict[str, tuple[Reported, ...]] = {
     **{f"mnist-deep-{d}": (Reported({"mse": _R2_SWEEP[d]}, note="report R2's convolutional network"),) for d in (2, 6, 30)},
     "mnist-conv-6": _R2_AE,
     "mnist-conv-6-denoise": _R2_DAE,
+    "mnist-unet-denoise": (_R2_DAE[1],),
     "mnist-vae-6": _R2_VAE,
     "cifar10-conv": _R3_AE,
     "cifar10-conv-denoise": (_R3_STD,),
