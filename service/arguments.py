@@ -102,7 +102,7 @@ def _files(command: ArgumentParser) -> None:
 
 def _model(command: ArgumentParser, *, fit: bool = True) -> None:
     command.add_argument(
-        "--model", default="auto", help="a name from `autoencoder models` (default: the best)"
+        "--model", default="auto", help="as `autoencoder models` names it (default: the best)"
     )
     command.add_argument("--version", type=int, help="of the model (default: the highest)")
     if fit:

@@ -6,6 +6,7 @@ Each half is imported when it is called: a server needs no httpx, and a client n
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -28,7 +29,12 @@ def main(given: list[str] | None = None) -> None:
             import_module("service.serving").run(given)
             return
         options = _parser().parse_args(given)
-        sys.exit(import_module("service.client.commands").run(options))
+        status = import_module("service.client.commands").run(options)
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (AutoencoderError, OSError) as error:
         sys.exit(f"autoencoder: {error}")
     except ModuleNotFoundError as error:

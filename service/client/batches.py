@@ -44,7 +44,10 @@ def asking(
     request_id: str = "",
 ) -> Ask:
     """A request; options that are None are left to the service."""
-    said = {k: _text(v) for k, v in (query or {}).items() if v is not None}
+    said = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+    if "/" in said.get("model", ""):  # as a model is written: NAME/VERSION
+        said["model"], _, version = said["model"].partition("/")
+        said.setdefault("version", version)
     headers = {"Accept": accept, "X-Request-ID": request_id or uuid.uuid4().hex}
     return Ask(method, path, said, headers, body or Body())
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from service import images, npy
 from service.errors import RequestError
 
 Array = NDArray[Any]
-Picture = Array | Pillow.Image | str | os.PathLike[str] | bytes
+Picture = Array | Pillow.Image | str | os.PathLike[str] | bytes | bytearray | IO[bytes]
 Pictures = Picture | Iterable[Picture]
 
 # An array of one image, or what encodes to one; a file is read when it is sent, not before.
@@ -26,7 +26,7 @@ Item = Array | Pillow.Image | Path | bytes
 
 _TAKEN = (
     "send arrays (uint8, or floats in [0, 1]; [H,W], [H,W,C], [B,H,W] or [B,H,W,C]), PIL images, "
-    "paths, encoded bytes, or a list of these"
+    "paths, open files, encoded bytes, or a list of these"
 )
 _ANY = 2**62
 
@@ -52,10 +52,14 @@ def items(pictures: Pictures) -> list[Item]:
     if isinstance(pictures, str | os.PathLike):
         path = Path(pictures)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file: {_TAKEN}")
+            raise FileNotFoundError(f"{path} is no file")
         return [path]
-    if isinstance(pictures, Pillow.Image | bytes):
-        return [pictures]
+    if isinstance(pictures, Pillow.Image | bytes | bytearray):
+        return [pictures if isinstance(pictures, Pillow.Image) else bytes(pictures)]
+    if hasattr(pictures, "read"):
+        return [pictures.read()]
+    if hasattr(pictures, "__array__"):  # another library's array
+        return list(_uint8(np.asarray(pictures)))
     if not isinstance(pictures, Iterable):
         raise ValueError(f"{type(pictures).__name__} is no picture: {_TAKEN}")
     return [item for picture in pictures for item in items(picture)]

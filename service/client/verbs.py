@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Verbs:
 
         Args:
             images: arrays, PIL images, paths, encoded bytes, or a list of these.
-            model: a model's name, or `auto`: the best that takes the images as they are.
+            model: NAME, NAME/VERSION, or `auto`: the best that takes the images as they are.
             version: of the model; the highest by default.
             references: the clean originals, as many: they give `quality`, before and after.
             simulate: `gaussian:STD` or `occlusion:SIDE`: takes the images as clean, corrupts
@@ -194,7 +195,7 @@ class Verbs:
             temperature: scale of the randomness: below 1 safer, above 1 wilder.
             prior: the `standard` normal, the `mixture` fitted to latents of real images, or
                 `auto`: the mixture where the model has one.
-            model: a model's name, or `auto`: the best that can.
+            model: NAME, NAME/VERSION, or `auto`: the best that can.
             version: of the model; the highest by default.
         """
         drawn = {"count": count, "seed": seed, "temperature": temperature, "prior": prior}
@@ -234,8 +235,9 @@ class Verbs:
         return answers.read(Models, answers.json_of(response), response)
 
     def model(self, name: str, *, version: int | None = None) -> Steps[Card]:
-        """One model's card: its manifest, with scores, baselines, recipe and provenance."""
-        ask = asking("GET", f"/models/{name}", {"version": version})
+        """A model's card (NAME, or NAME/VERSION): manifest, scores, recipe, provenance."""
+        name, _, said = name.partition("/")
+        ask = asking("GET", f"/models/{quote(name, safe='')}", {"version": version or said or None})
         response = yield from good(ask, self._retries)
         return answers.read(Card, answers.json_of(response), response)
 

@@ -256,7 +256,7 @@ def test_classify_prints_a_line_a_file_for_other_programs(run):
     status, out, err = run("classify", "noisy/2.png", "noisy/0.png")
     assert status == 0, err
     assert out.splitlines()[0] == "noisy/2.png\tbright\t1.0000"
-    _, out, _ = run("classify", "noisy/2.png", "--top", 2)
+    _, out, _ = run("classify", "noisy/2.png", "--top", 2, "--model", "toy-mixture/1")
     assert [line.split("\t")[1] for line in out.splitlines()] == ["bright", "dark"]
 
 
@@ -343,3 +343,10 @@ def test_a_command_whose_libraries_are_not_there_says_what_to_install():
         assert outcome.returncode == 1
         assert f"pip install 'autoencoder-service[{extra}]'" in outcome.stderr
         assert "Traceback" not in outcome.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(server):
+    command = f"{sys.executable} -m service.client models --json --url {server[0]} | true"
+    for _ in range(3):
+        ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert ended.stderr == ""

@@ -68,6 +68,14 @@ def picture(folder: Path, image: np.ndarray, kind: str = "png") -> Path:
     return path
 
 
+class Foreign:
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return GREYS[:3]
+
+    def __iter__(self) -> Iterator:
+        raise AssertionError("an array is sent as one")
+
+
 INPUTS = {
     "an array [H,W]": (lambda _: GREYS[0, :, :, 0], 1),
     "an array [H,W,C]": (lambda _: GREYS[0], 1),
@@ -80,6 +88,9 @@ INPUTS = {
     "a path": (lambda folder: picture(folder, GREYS[0]), 1),
     "a path as text": (lambda folder: str(picture(folder, GREYS[0], "bmp")), 1),
     "bytes": (lambda _: images.encode_png(GREYS[0]), 1),
+    "a bytearray": (lambda _: bytearray(images.encode_png(GREYS[0])), 1),
+    "an open file": (lambda _: io.BytesIO(images.encode_png(GREYS[0])), 1),
+    "another library's array": (lambda _: Foreign(), 3),
     "a list of arrays": (lambda _: list(GREYS[:3]), 3),
     "a generator": (lambda folder: (picture(folder, grey) for grey in GREYS[:3]), 3),
     "a mixture": (
@@ -124,7 +135,7 @@ async def test_what_cannot_be_a_picture_is_refused_before_anything_is_sent(
 
 
 async def test_images_of_several_sizes_come_back_in_their_order(call):
-    made = await call("denoise", [COLOUR, TALL, COLOUR // 2], model="toy-colour")
+    made = await call("denoise", [COLOUR, TALL, COLOUR // 2], model="toy-colour/1")
     same(made, [COLOUR, TALL, COLOUR // 2])
 
 
@@ -211,6 +222,9 @@ async def test_models_and_cards_are_typed(call):
     card = await call("model", "toy-vae")
     assert card.manifest.latent_shape == (2,)
     assert card.versions == (1,)
+    assert (await call("model", "toy-vae/1")).manifest == card.manifest
+    with pytest.raises(NotFound, match="no version 9"):
+        await call("model", "toy-vae/9")
     with pytest.raises(NotFound, match="did you mean toy-vae"):
         await call("model", "toy-va")
 
@@ -316,10 +330,10 @@ async def test_a_program_that_only_calls_needs_no_runtime_and_no_server():
 async def test_an_application_is_called_without_a_socket(zoo):
     transport = httpx.ASGITransport(zoo.app)
     async with AsyncClient("http://here", transport=transport) as client:
-        same(await client.denoise(io_png(GREYS[0])), GREYS[:1])
+        same(await client.denoise(png(GREYS[0])), GREYS[:1])
 
 
-def io_png(image: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image.squeeze()).save(buffer, "PNG")
     return buffer.getvalue()
