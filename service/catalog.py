@@ -43,12 +43,13 @@ class Served:
 
     def __init__(self, folder: Path, executor: Executor, settings: Settings) -> None:
         self.manifest, model, self._golden = admit(folder, device=settings.device)
+        shape = self.latent_shape()  # not self below: a cycle would outlive an unload
         verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
             "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
             "decode": lambda batch: (model.decode(batch),),
             "reconstruct": lambda batch: (model.reconstruct(batch),),
             "classify": lambda batch: (model.classify(batch),),
-            "sample": lambda packed: (model.sample(*unpacked(packed, self.latent_shape())),),
+            "sample": lambda packed: (model.sample(*unpacked(packed, shape)),),
         }
         known = self._golden.image[None]
         self.pixels_per_latent = known[..., 0].size / model.encode(known).latents.size

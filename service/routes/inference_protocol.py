@@ -24,7 +24,7 @@ from service.protocol.schemas import (
     ServerMetadata,
     StatisticsAnswer,
 )
-from service.routes import health, inference
+from service.routes import examples, health, inference
 from service.routes.running import catalog_of
 
 # Every status that a problem document may have: here it is the protocol's error instead.
@@ -47,9 +47,16 @@ EXTENSIONS = [
 ]
 
 Model = Annotated[
-    str, Path(description="NAME, NAME.encoder, NAME.decoder or NAME.classifier", examples=["NAME"])
+    str,
+    Path(
+        description="NAME, NAME.encoder, NAME.decoder or NAME.classifier", examples=["mnist-vae-6"]
+    ),
 ]
 
+# A digit as a file, which any model of 28x28 takes: whole, or its encoder.
+EXAMPLE: dict[str, Any] = {
+    "inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": [examples.CLEAN]}]
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _HEADER = {
     "name": wire.HEADER,
@@ -71,7 +78,10 @@ _INFER: dict[str, Any] = {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": InferenceRequest.model_json_schema()},
+                "application/json": {
+                    "schema": InferenceRequest.model_json_schema(),
+                    "example": EXAMPLE,
+                },
                 wire.BINARY: _BINARY,
             },
         },

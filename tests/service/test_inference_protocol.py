@@ -16,6 +16,8 @@ import pytest
 
 from service import images
 from service.errors import Overloaded
+from service.routes.inference_protocol import EXAMPLE
+from tests import toys
 from tests.conftest import running
 from tests.service.test_errors import GOOD, PNG
 
@@ -338,6 +340,17 @@ async def test_every_route_is_documented_under_one_tag_with_the_protocols_errors
             assert operation["summary"]
             for status, response in operation["responses"].items():
                 assert "application/problem+json" not in response.get("content", {}), status
+
+
+async def test_the_documented_example_is_answered(settings, tmp_path):
+    toys.identity(tmp_path, "digits", size=28)
+    async with running(settings(models_dir=tmp_path)) as client:
+        answer = await client.post("/v2/models/digits/infer", json=EXAMPLE)
+        (digit,) = answer.json()["outputs"][0]["data"]
+        sent = EXAMPLE["inputs"][0]["data"][0]
+        np.testing.assert_array_equal(
+            *(images.decode(base64.b64decode(text)) for text in (digit, sent))
+        )
 
 
 NASTY = [
