@@ -23,6 +23,7 @@ from service.client.results import (
     Floats,
     Images,
     ModelName,
+    ModelSummary,
     Reconstructed,
     as_file,
 )
@@ -193,19 +194,23 @@ def _models(options: Namespace) -> int:
     table = Table("model", "takes", "denoise", "reconstruct", "can", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = True
     for model in served:
-        own = {(s.task, s.protocol): s.values for s in model.scores if s.subject == "model"}
-        decibels = [
-            own.get((task, "served"), {}).get("psnr") for task in ("denoise", "reconstruct")
-        ]
-        said = ["" if psnr is None else f"{psnr:.2f} dB" for psnr in decibels]
+        quality = [_decibels(model, task) for task in ("denoise", "reconstruct")]
         key = f"{model.name}/{model.version}"
-        table.add_row(key, model.image, *said, " ".join(model.abilities))
+        table.add_row(key, model.image, *quality, " ".join(model.abilities))
     # Lines in a file or a pipe are as long as they need to be.
     out = Console()
     Console(width=None if out.is_terminal else 200).print(table)
     for name, why in served.refused.items():
         bulk.console().print(f"{name} is not served: {why}")
     return 0
+
+
+def _decibels(model: ModelSummary, task: str) -> str:
+    """PSNR on the test set, as served, of what the model learned to undo where that is known."""
+    rows = [s for s in model.scores if (s.subject, s.task, s.protocol) == ("model", task, "served")]
+    own = [s for s in rows if s.corruption == model.corruption]
+    measured = [s.values["psnr"] for s in own or rows if "psnr" in s.values]
+    return f"{max(measured):.2f} dB" if measured else ""
 
 
 def _client(options: Namespace) -> Client:

@@ -148,6 +148,15 @@ async def test_denoise_with_references_scores_before_and_after(call):
     assert scores.gain_db == 0, "the identity gains nothing"
 
 
+async def test_ssim_is_none_where_an_image_is_too_small_for_it(call):
+    tiny = RNG.integers(0, 256, (3, 5, 5, 3), np.uint8)
+    scores = (await call("denoise", tiny, references=tiny, model="toy-colour")).quality.after
+    assert scores.mean.ssim is scores.per_image[0].ssim is None
+    assert scores.mean.psnr == 100
+    mixed = [*tiny, COLOUR]
+    assert (await call("reconstruct", mixed, model="toy-colour")).quality.mean.ssim is None
+
+
 async def test_simulate_gives_what_was_denoised_and_the_seed_that_repeats_it(call):
     first = await call("denoise", GREYS, simulate="gaussian:0.2", model="toy-identity")
     again = await call(
