@@ -15,6 +15,8 @@ Images come back as they were sent: BYTES (PNG) for BYTES, UINT8 for UINT8 and f
 parameter `datatype` ("BYTES" or "UINT8") of a requested output, else of the request, overrides
 that. Files of different sizes may share a request to a model that takes any size, if BYTES come
 back.
+(KServe's own client cannot hold binary BYTES that are no UTF-8: with it, ask for
+`"binary_data": false`, which is base64, or for UINT8.)
 
 Other parameters: `timeout`, microseconds that the request may take, if fewer than the server's
 own limit; `classification` of the output `probabilities`: the N most probable classes as BYTES
