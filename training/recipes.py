@@ -86,8 +86,8 @@ def _gelu(*widths: int) -> Mlp:
 # fmt: off
 RECIPES: tuple[Recipe, ...] = (
     Recipe("mnist-colour-conv", "mnist-colour", _R0_NET, "R0", "Takes noise of std 0.3 off coloured digits: report R0's convolutional network.", 6, 64, R0, Adam(1e-3, l2=1e-5), Cosine(), Gaussian(0.3), init="data", bf16=True),
-    Recipe("mnist-colour-conv-dropout", "mnist-colour", replace(_R0_NET, batch_norm=True, dropout=0.2), "R0", "Takes noise of std 0.3 off coloured digits: report R0's network with batch norm and dropout.", 4, 64, R0, Adam(2e-3, l2=1e-5), Cosine(), Gaussian(0.3), bf16=True),
-    Recipe("mnist-colour-vae-16", "mnist-colour", replace(_R0_NET, latents=16, hidden=None, variational=True), "R0", "Coloured digits from 16 Gaussian latents: report R0's variational network.", 4, 64, R0, Adam(1e-3, l2=1e-5), Cosine(), Gaussian(0.3), init="data", kl_warmup=0.3, bf16=True),
+    Recipe("mnist-colour-conv-dropout", "mnist-colour", replace(_R0_NET, batch_norm=True, dropout=0.2), "R0", "Takes noise of std 0.3 off coloured digits: report R0's network with batch norm and dropout.", 3, 64, R0, Adam(2e-3, l2=1e-5), Cosine(), Gaussian(0.3), bf16=True),
+    Recipe("mnist-colour-vae-16", "mnist-colour", replace(_R0_NET, latents=16, hidden=None, variational=True), "R0", "Coloured digits from 16 Gaussian latents: report R0's variational network.", 3, 64, R0, Adam(1e-3, l2=1e-5), Cosine(), Gaussian(0.3), init="data", kl_warmup=0.3, bf16=True),
     Recipe("mnist-colour-unet", "mnist-colour", SkipNet(24), "R0", "Takes noise of std 0.3 off coloured digits: a small U-Net, better than report R0's network.", 3, 64, R0, AdamW(3e-3), Cosine(), Gaussian(0.3), bf16=True),
     *[Recipe(f"mnist5-pca-{k}", "mnist5", Pca(k), "R1", f"Five digits through {k} principal components: report R1's PCA.", 0, 128, R1) for k in (32, 64, 128, 256)],
     *[Recipe(f"mnist5-mlp-{k}", "mnist5", _sigmoid(k), "R1", f"Five digits through {k} latents: report R1's network of one hidden layer.", 150, 128, R1, Adam(1e-2), OneCycle(rise=0.1)) for k in (32, 64, 128, 256)],
