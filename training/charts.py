@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 # Typed loosely: matplotlib's own type is a list of every setting's name.
@@ -51,8 +52,8 @@ def curves(path: Path, lines: Sequence[Curve], x: str, y: str, *, log: bool = Tr
     with mpl.rc_context(_STYLE):
         figure = Figure((6.4, 3.8), layout="constrained")
         axes = figure.subplots()
-        _draw(axes, lines)
-        axes.set(xlabel=x, ylabel=y, yscale="log" if log else "linear")
+        _draw(axes, lines, log=log)
+        axes.set(xlabel=x, ylabel=y)
         axes.legend()
         _save(figure, path)
 
@@ -66,7 +67,7 @@ def panels(path: Path, lines: Mapping[str, Sequence[Curve]], x: str, y: str) -> 
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, (title, some) in zip(grid.flat, lines.items(), strict=False):
             _draw(axes, some)
-            axes.set(title=title, yscale="log")
+            axes.set_title(title)
             axes.tick_params(axis="y", which="both", labelsize=7)
         for axes in grid.flat[len(lines) :]:
             axes.set_axis_off()
@@ -86,7 +87,7 @@ def scatter(
         for k, name in enumerate(names):
             mine = places_N2[labels == k]
             axes.scatter(mine[:, 0], mine[:, 1], s=5, color=COLOURS[k % 10], label=name, lw=0)
-        axes.set(xticks=[], yticks=[])
+        axes.set_axis_off()
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3)
         _save(figure, path)
 
@@ -109,7 +110,12 @@ def confusion(path: Path, counts_KK: NDArray[Any], names: Sequence[str], title: 
         _save(figure, path)
 
 
-def _draw(axes: Axes, lines: Sequence[Curve]) -> None:
+def _draw(axes: Axes, lines: Sequence[Curve], *, log: bool = True) -> None:
+    if log:
+        axes.set_yscale("log")
+        # .02 and not 2 x 10^-2; matplotlib leaves out minor labels where they would crowd.
+        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     for place, line in enumerate(lines):
         marker = "o" if len(line.x) < 15 else ""
         axes.plot(

@@ -15,10 +15,9 @@ from rich.table import Table
 
 from service import manifest
 from service.manifest import Manifest
-from training import cards, data, drawings, figures, recipes, search, sweep
+from training import cards, data, drawings, figures, recipes, report, search, sweep
 from training.errors import TrainingError
 
-NOISE, HISTORIES = "noise.json", "histories.json"
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
 
 
@@ -39,6 +38,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweeping.set_defaults(run=_sweep)
     drawing = commands.add_parser("figures", help="cards of models, figures of the reports")
     drawing.set_defaults(run=_figures)
+    writing = commands.add_parser("report", help="docs/reproduction.md from what was measured")
+    writing.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
+    writing.add_argument("--results", type=Path, default=RESULTS, help="JSON and figures")
+    writing.add_argument("--out", type=Path, default=data.CHECKOUT / "docs" / "reproduction.md")
+    writing.set_defaults(run=_report)
     for each in (sweeping, drawing):
         each.add_argument("names", nargs="*", metavar="NAME", help="published models, else all")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
@@ -90,7 +94,7 @@ def _search(options: argparse.Namespace, console: Console) -> None:
 
 
 def _sweep(options: argparse.Namespace, console: Console) -> None:
-    path = options.results / NOISE
+    path = options.results / figures.NOISE
     measured = figures.stored(path)
     for card, folder, dataset in _published(options, console):
         known = measured.get(card.name, {}).get("graphs") == sweep.graphs(card)
@@ -109,7 +113,7 @@ def _sweep(options: argparse.Namespace, console: Console) -> None:
 
 
 def _figures(options: argparse.Namespace, console: Console) -> None:
-    histories = figures.stored(options.results / HISTORIES)
+    histories = figures.stored(options.results / figures.HISTORIES)
     wanted = list(figures.figures())
     cards_read = []
     for card, folder, dataset in _published(options, console):
@@ -125,13 +129,18 @@ def _figures(options: argparse.Namespace, console: Console) -> None:
                     console.print(str(figures.draw(figure, subject, options.results)))
                 except TrainingError as error:
                     console.print(f"[yellow]left out:[/yellow] {error}")
-    save(options.results / HISTORIES, histories)
-    for report in sorted({figure.report for figure in wanted}):
-        figures.losses(report, histories, options.results)
-    measured = figures.stored(options.results / NOISE)
+    save(options.results / figures.HISTORIES, histories)
+    for source in sorted({figure.report for figure in wanted}):
+        figures.losses(source, histories, options.results)
+    measured = figures.stored(options.results / figures.NOISE)
     for name in sorted({card.dataset for card in cards_read}):
         figures.latents(name, cards_read, options.results)
         figures.noise(name, measured, options.results)
+
+
+def _report(options: argparse.Namespace, console: Console) -> None:
+    report.write(options.models, options.results, options.out)
+    console.print(str(options.out))
 
 
 def _published(

@@ -21,6 +21,9 @@ from training.charts import Curve
 from training.drawings import Subject
 from training.reported import REPORTED
 
+# What `sweep` and `figures` leave for the charts and the report, in the folder of the results.
+NOISE, HISTORIES = "noise.json", "histories.json"
+
 Draw = Callable[[Subject, Path], None]
 
 

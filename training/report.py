@@ -1,1 +1,274 @@
-"""Writes docs/reproduction.md from what was measured: no number in it is typed by hand."""
+"""Writes docs/reproduction.md from what was measured: no number in it is typed by hand.
+
+Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search` and `figures`
+leave in docs/reproduction, those of the reports from training/reported.py, the sentences from
+training/differences.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service import manifest
+from service.manifest import Manifest, Score
+from training import figures
+from training.cards import CARD, in_words
+from training.differences import SOURCES, sentence
+from training.recipes import RECIPES, Recipe
+from training.reported import ACCURACIES, REPORTED, Reported
+
+_MISSING = "not trained yet"
+_HEAD = """# The five reports, reproduced
+
+Written by `python -m training report` from the models' manifests and the JSON in `reproduction/`;
+not to be edited. Everything is measured on the whole test set.
+
+- **report** is what the report prints; **ours** is measured by the report's own protocol: mean and
+  standard deviation over the seeds, where there were several.
+- **as served** is uint8 in and uint8 out through the exported graphs, noise clipped to what a
+  picture can hold, and so are the baselines: **doing nothing**, the best **linear** filter of 8x8
+  patches, and **PCA** with as many latents.
+- MSE is on [0, 1]. **difference** is ours against the report's; less is better for errors, more
+  for decibels, SSIM and accuracy.
+"""
+_NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
+
+Cards = Mapping[str, Manifest]
+
+
+def write(models: Path, results: Path, path: Path) -> None:
+    """Writes the whole document to `path`."""
+    path.write_text(document(models, results, path.parent), encoding="utf-8")
+
+
+def document(models: Path, results: Path, beside: Path) -> str:
+    """The document's text, its links as seen from the folder `beside`."""
+    cards = {
+        card.name: card
+        for card in (manifest.read(p.parent) for p in sorted(models.glob("*/1/model.json")))
+    }
+    parts = [_HEAD]
+    for name in SOURCES:
+        parts += _report(name, cards, results)
+        parts += _pictures(name, models, results, beside)
+    parts += ["## What it took", _costs(cards)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
+    source = SOURCES[name]
+    mine = [recipe for recipe in RECIPES if recipe.source == name]
+    yield f"## {name}. {source.title}\n"
+    yield f"The report trains with {source.training}.\n"
+    yield from (f"- {fact}" for fact in source.facts)
+    yield ""
+    rows = [row for recipe in mine for row in _rows(recipe.name, cards.get(recipe.name))]
+    header = (
+        "model", "task", "measure", "report", "ours", "seeds", "difference", "as served",
+        "doing nothing", "linear", "PCA",
+    )  # fmt: skip
+    yield table(header, rows)
+    accuracies = [row for recipe in mine for row in _accuracies(recipe.name, cards)]
+    if accuracies:
+        yield "### Classifiers on the latents\n"
+        classified = ("model", "classifier", "report", "ours", "seeds", "difference", "as served")
+        yield table(classified, accuracies)
+    yield "### Where the differences come from\n"
+    said: dict[str, list[str]] = {}
+    for recipe in mine:
+        words = _difference(recipe, cards.get(recipe.name))
+        said.setdefault(words, []).append(f"`{recipe.name}`")
+    yield from (f"- {', '.join(names)}: {words}" for words, names in said.items())
+    yield ""
+    if name == "R2":
+        yield from _searches(results)
+    yield from _noise(mine, results)
+
+
+def _rows(name: str, card: Manifest | None) -> Iterator[list[str]]:
+    """A row for each number of the report, or for MSE and PSNR where it gives none."""
+    shown = f"`{name}`"
+    for reported in REPORTED.get(name, (Reported({}),)):
+        spec = reported.corruption.served
+        task = f"{reported.task}, {in_words(spec)}" if spec else reported.task
+        ours = _score(card, reported, "model", "report")
+        for key in reported.values or ("mse", "psnr"):
+            theirs = reported.values.get(key)
+            yield [
+                shown, task.replace("\n", " "), _NAMES[key],
+                "" if theirs is None else number(key, theirs),
+                _MISSING if card is None else _measured(ours, key),
+                "" if ours is None else str(ours.seeds),
+                "" if ours is None or theirs is None else change(key, ours.values[key], theirs),
+                *(
+                    _measured(_score(card, reported, subject, "served"), key)
+                    for subject in ("model", "input", "linear", "pca")
+                ),
+            ]  # fmt: skip
+            shown = task = ""
+
+
+def _score(card: Manifest | None, reported: Reported, subject: str, protocol: str) -> Score | None:
+    wanted = (subject, reported.task, reported.corruption.served, protocol)
+    for score in card.scores if card else ():
+        if (score.subject, score.task, score.corruption, score.protocol) == wanted:
+            return score
+    return None
+
+
+def _measured(score: Score | None, key: str) -> str:
+    if score is None or key not in score.values:
+        return ""
+    spread = f" ± {number(key, score.spread[key], 2)}" if key in score.spread else ""
+    return number(key, score.values[key]) + spread
+
+
+def _accuracies(name: str, cards: Cards) -> Iterator[list[str]]:
+    rows = [s for s in cards[name].scores if s.task == "classify"] if name in cards else []
+    ours = {s.note: s for s in rows if (s.subject, s.protocol) == ("model", "report")}
+    served = {s.note: s for s in rows if s.protocol == "served"}
+    printed = {f"classifier {k}": v for k, v in ACCURACIES.get(name, {}).items()}
+    shown = f"`{name}`"
+    for note in dict.fromkeys([*printed, *ours]):
+        theirs, found = printed.get(note), ours.get(note)
+        yield [
+            shown, note.removeprefix("classifier "),
+            "" if theirs is None else number("accuracy", theirs),
+            _measured(found, "accuracy") or _MISSING,
+            "" if found is None else str(found.seeds),
+            "" if found is None or theirs is None
+            else change("accuracy", found.values["accuracy"], theirs),
+            _measured(served.get(note), "accuracy"),
+        ]  # fmt: skip
+        shown = ""
+
+
+def _difference(recipe: Recipe, card: Manifest | None) -> str:
+    """The epochs counted, then what was said of the model, then of its report's numbers."""
+    words = []
+    theirs = SOURCES[recipe.source].epochs
+    if card is not None and theirs is not None:
+        words.append(f"{card.provenance.epochs} epochs, {theirs} in the report.")
+    words.append(sentence(recipe.name) or "")
+    notes = dict.fromkeys(r.note for r in REPORTED.get(recipe.name, ()) if r.note)
+    words += [f"Of the report: {note}." for note in notes]
+    return " ".join(words)
+
+
+def _searches(results: Path) -> Iterator[str]:
+    for path in sorted(results.glob("search-*.json")):
+        found = figures.stored(path)
+        points, best = found["points"], found["points"][0]
+        way = " by successive halving" if found["halving"] else ""
+        yield f"### Random search of `{path.stem.removeprefix('search-')}`\n"
+        yield (
+            f"{found['draws']} points of the 19 x 19 grid, {found['folds']} folds, up to "
+            f"{found['epochs']} epochs{way}: best at rate {best['lr']:g} and L2 {best['l2']:g}, "
+            f"mean validation loss {number('loss', best['mean'])}. The report's 15-epoch search "
+            f"found rate 0.004 and L2 2e-05 with .0229. "
+            f"{sum(bool(point['died']) for point in points)} points ended as a constant image in "
+            "some fold.\n"
+        )
+        rows = [
+            [f"{p['lr']:g}", f"{p['l2']:g}", str(p["epochs"]), number("loss", p["mean"])]
+            for p in points[:10]
+        ]
+        yield table(("rate", "L2", "epochs", "mean of the folds"), rows)
+
+
+def _noise(mine: Sequence[Recipe], results: Path) -> Iterator[str]:
+    measured = figures.stored(results / figures.NOISE)
+    shown = {recipe.name: measured[recipe.name] for recipe in mine if recipe.name in measured}
+    if not shown:
+        return
+    yield "### Noise of other strengths\n"
+    yield "PSNR in dB as served, noise clipped; in brackets the MSE with noise not clipped.\n"
+    for dataset in dict.fromkeys(found["dataset"] for found in shown.values()):
+        some = {name: found for name, found in shown.items() if found["dataset"] == dataset}
+        columns = [found["levels"] for found in some.values()]
+        rows = []
+        for place, level in enumerate(columns[0]):
+            cells = [_noisy(column[place], "model") for column in columns]
+            rows.append([f"{level['std']:g}", _noisy(level, "input"), *cells])
+        yield table(("std", "doing nothing", *(f"`{name}`" for name in some)), rows)
+
+
+def _noisy(level: Mapping[str, Any], subject: str) -> str:
+    psnr, mse = level["clipped"][subject]["psnr"], level["unclipped"][subject]["mse"]
+    return f"{number('psnr', psnr)} ({number('mse', mse, 3)})"
+
+
+def _pictures(name: str, models: Path, results: Path, beside: Path) -> Iterator[str]:
+    """Those that were drawn, each with its caption; a page to be turned is a link."""
+    mine = [recipe for recipe in RECIPES if recipe.source == name]
+    charts = [("Loss over the epochs", results / f"{name}-losses.png")]
+    for data in dict.fromkeys(recipe.data for recipe in mine):
+        charts.append(("Test error against the number of latents", results / f"{data}-latents.png"))
+        charts.append(("Test error against the noise", results / f"{data}-noise.png"))
+    own = [figure for figure in figures.figures() if figure.report == name]
+    charts += [(f"{figures.KINDS[f.kind].caption}: `{f.model}`", results / f.file) for f in own]
+    drawn = [(caption, path) for caption, path in charts if path.exists()]
+    if drawn:
+        yield "### Figures\n"
+    for caption, path in drawn:
+        mark = "" if path.suffix == ".html" else "!"
+        yield f"{caption}:\n\n{mark}[{_plain(caption)}]({_link(path, beside)})\n"
+    cards = [(r.name, models / r.name / "1" / CARD) for r in mine]
+    cards = [(model, path) for model, path in cards if path.exists()]
+    if cards:
+        yield "### Cards\n"
+        yield from (f"![{model}]({_link(path, beside)})\n" for model, path in cards)
+
+
+def _plain(caption: str) -> str:
+    return caption.replace("`", "")
+
+
+def _link(path: Path, beside: Path) -> str:
+    return Path(os.path.relpath(path, beside)).as_posix()
+
+
+def _costs(cards: Cards) -> str:
+    rows = []
+    for recipe in RECIPES:
+        card = cards.get(recipe.name)
+        if card is None:
+            rows.append([f"`{recipe.name}`", _MISSING, "", "", "", ""])
+            continue
+        made = card.provenance
+        live = next((s.note for s in card.scores if s.note.endswith("latents live")), "")
+        rows.append([
+            f"`{recipe.name}`", f"{card.parameters:,}", str(made.epochs), f"{made.seconds:,.0f}",
+            made.device, live.removesuffix(" latents live"),
+        ])  # fmt: skip
+    header = ("model", "parameters", "epochs", "seconds", "device", "live latents")
+    return table(header, rows)
+
+
+def number(key: str, value: float, digits: int = 4) -> str:
+    """A number as its measure is read: decibels to two places, errors to four digits."""
+    if key == "accuracy":
+        return f"{100 * value:.2f} %"
+    if key in ("psnr", "snr"):
+        return f"{value:.2f}"
+    if key == "ssim":
+        return f"{value:.3f}"
+    return f"{value:.{digits}g}"
+
+
+def change(key: str, ours: float, theirs: float) -> str:
+    """Ours against theirs: per cent for errors, the plain difference for the rest."""
+    if key in ("mse", "loss"):
+        return f"{100 * (ours / theirs - 1):+.0f} %"
+    if key == "accuracy":
+        return f"{100 * (ours - theirs):+.2f}"
+    return f"{ours - theirs:+.3f}" if key == "ssim" else f"{ours - theirs:+.2f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, with a line after it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -79,9 +79,8 @@ class Search:
 
     @property
     def identity(self) -> str:
-        """What a journal must be of to go on with."""
-        words = (self.draws, self.seed, self.rungs())
-        return f"{self.recipe(Point(0, 0), 0)!r}, draws, seed and rungs {words}"
+        """What a journal must be of to go on with: more draws, or rungs, need not start anew."""
+        return f"{self.recipe(Point(0, 0), 0)!r} seed {self.seed}"
 
     def rungs(self) -> list[int]:
         """After how many epochs the points are compared; the last are all."""

@@ -89,6 +89,18 @@ def test_a_trial_that_was_killed_goes_on_from_its_last_epoch(
     assert search.attempt(trial("parts.pt", 3)) == at_once
 
 
+def test_a_search_can_be_widened_without_doing_again_what_was_done(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    run(replace(small, draws=2), small_mnist, tmp_path, processes=1)
+    journal = tmp_path / "journal.jsonl"
+    before = journal.read_text()
+    wider = run(small, small_mnist, tmp_path, processes=1)
+    assert len(wider) == 4
+    assert journal.read_text().startswith(before)
+    assert len(journal.read_text().splitlines()) == 1 + 4 * small.folds
+
+
 def test_processes_change_nothing_but_the_time(
     small: Search, small_mnist: Path, tmp_path: Path
 ) -> None:
