@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from service.errors import TooLarge, Unprocessable
 
 Images = NDArray[np.uint8]
+Opened = Image.Image
 Fit = Literal["exact", "resize"]
 
 MEDIA_TYPES = {

@@ -121,9 +121,9 @@ async def base64_png(made: Sequence[Images]) -> list[str]:
     return await aside(write, pixels=sum(picture.size for picture in made))
 
 
-async def json_answer(answer: BaseModel, served: Served, *, numbers: int = 0) -> Response:
-    """A JSON answer; `numbers` says how many it lists, for many take long to write."""
-    body = await aside(answer.model_dump_json, pixels=numbers)
+async def json_answer(answer: BaseModel, served: Served, *, size: int = 0) -> Response:
+    """A JSON answer; `size` says how many images or numbers it lists: many take long to write."""
+    body = await aside(answer.model_dump_json, pixels=size)
     return Response(body, media_type=JSON, headers=_names(served))
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service import images, npy
 from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
-from service.images import MEDIA_TYPES, Images
+from service.images import MEDIA_TYPES, Images, Opened
 from service.routes import multipart
 from service.routes.running import aside
 from service.routes.schemas import ScoredImagesJson
@@ -59,9 +59,12 @@ async def read_upload(
         return Upload("npy", await _array(body, settings))
     kind: Kind
     if media_type == "application/json":
-        kind, (sent, clean) = "json", _json(body)
+        kind, (sent, clean) = "json", await aside(lambda: _json(body), pixels=len(body))
     else:
-        kind, (sent, clean) = "multipart", _form(body, content_type, settings)
+        kind, (sent, clean) = (
+            "multipart",
+            await aside(lambda: _form(body, content_type, settings), pixels=len(body)),
+        )
     if not sent:
         raise Malformed("there is no image in the request: send at least one as `images`")
     if len(sent) > settings.max_images:
@@ -184,18 +187,21 @@ async def decode(
         UnsupportedMedia: it is not of the media type that was declared.
         Unprocessable: an image that is none; where there are several, the detail names its place.
     """
-    opened = []
-    left = settings.max_pixels
-    for i, data in enumerate(encoded):
-        with _naming(i, len(encoded), images_sent):
-            image = images.open_image(data, max_pixels=left)
-            found = f"image/{(image.format or '').lower()}"
-            if declared and found != declared:
-                raise UnsupportedMedia(
-                    f"Content-Type says {declared}, but the body is {found}: send it as {found}"
-                )
-        left -= image.width * image.height
-        opened.append(image)
+
+    def headers() -> list[Opened]:
+        opened = []
+        left = settings.max_pixels
+        for i, data in enumerate(encoded):
+            with _naming(i, len(encoded), images_sent):
+                image = images.open_image(data, max_pixels=left)
+                found = f"image/{(image.format or '').lower()}"
+                if declared and found != declared:
+                    raise UnsupportedMedia(
+                        f"Content-Type says {declared}, but the body is {found}: send it as {found}"
+                    )
+            left -= image.width * image.height
+            opened.append(image)
+        return opened
 
     def pixels() -> list[Images]:
         decoded = []
@@ -204,7 +210,8 @@ async def decode(
                 decoded.append(images.pixels(image))
         return decoded
 
-    return await aside(pixels, pixels=settings.max_pixels - left)
+    opened = await aside(headers, pixels=sum(map(len, encoded)))
+    return await aside(pixels, pixels=sum(image.width * image.height for image in opened))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from service.catalog import Served
 from service.errors import Unprocessable
 from service.images import Fit, Images
 from service.manifest import Ability, ImageShape
-from service.routes.running import catalog_of
+from service.routes.running import aside, catalog_of
 
 
 def choose(
@@ -33,13 +33,12 @@ def choose(
     )
 
 
-def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Images]:
+async def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Images]:
     """The images as the model takes them: its channels, and its size if resizing was asked for.
 
     Raises:
         Unprocessable: a wrong size; the detail names the size that the model takes.
     """
-    taken = []
     for i, image in enumerate(sent):
         height, width = image.shape[:2]
         if not shape.fits(height, width) and fit != "resize":
@@ -49,10 +48,19 @@ def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Images]:
                 "send that size, or ask for fit=resize",
                 extra={"image": shape.model_dump(), "index": i},
             )
-        size = (
-            shape.height or max(height, shape.smallest),
-            shape.width or max(width, shape.smallest),
-        )
-        resized = image if size == (height, width) else images.resize(image, *size)
-        taken.append(images.with_channels(resized, shape.channels))
-    return taken
+
+    def convert() -> list[Images]:
+        return [images.with_channels(_resized(image, shape), shape.channels) for image in sent]
+
+    return await aside(convert, pixels=sum(image.size for image in sent))
+
+
+def _resized(image: Images, shape: ImageShape) -> Images:
+    height, width = image.shape[:2]
+    if shape.fits(height, width):
+        return image
+    return images.resize(
+        image,
+        shape.height or max(height, shape.smallest),
+        shape.width or max(width, shape.smallest),
+    )

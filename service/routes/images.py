@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -10,12 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service import corruption
 from service.catalog import AUTO
+from service.corruption import Corruption
 from service.errors import Malformed
+from service.images import Images
 from service.routes import answers, documents, scoring
 from service.routes.bodies import read_upload
 from service.routes.fitting import choose, fitted
 from service.routes.options import FitQuery, ModelQuery, QualityQuery, SeedQuery, VersionQuery
-from service.routes.running import run_each
+from service.routes.running import aside, run_each
 from service.routes.schemas import DenoiseAnswer, ReconstructAnswer
 
 router = APIRouter(tags=["images"], generate_unique_id_function=documents.operation_id)
@@ -51,14 +54,13 @@ async def denoise(
     if corrupt and upload.references:
         raise Malformed("simulate takes the upload as clean: send no references with it")
     served = choose(request, "denoise", upload.images, model=model, version=version, fit=fit)
-    taken = fitted(upload.images, served.manifest.image, fit)
+    taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds([image.shape for image in taken])
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
-    clean = fitted(upload.references or [], served.manifest.image, fit) or None
+    clean = await fitted(upload.references or [], served.manifest.image, fit)
     if corrupt:
         seed = secrets.randbits(32) if seed is None else seed
-        rng = np.random.default_rng(seed)
-        clean, taken = taken, [corrupt(image[None], rng)[0] for image in taken]
+        clean, taken = taken, await _corrupted(taken, corrupt, seed)
     made = [outputs[0] for outputs in await run_each(request, served, "reconstruct", taken)]
     scores = (
         await scoring.before_and_after(request, served, taken, made, clean)
@@ -79,7 +81,7 @@ async def denoise(
         quality=scores,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served)
+    return await answers.json_answer(answer, served, size=len(made))
 
 
 @router.post(
@@ -100,7 +102,7 @@ async def reconstruct(
     """Images through the bottleneck and back, scored against themselves."""
     upload = await read_upload(request)
     served = choose(request, "reconstruct", upload.images, model=model, version=version, fit=fit)
-    taken = fitted(upload.images, served.manifest.image, fit)
+    taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds([image.shape for image in taken])
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
     made = [outputs[0] for outputs in await run_each(request, served, "reconstruct", taken)]
@@ -117,4 +119,13 @@ async def reconstruct(
         quality=scores,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served)
+    return await answers.json_answer(answer, served, size=len(made))
+
+
+async def _corrupted(clean: Sequence[Images], corrupt: Corruption, seed: int) -> list[Images]:
+    rng = np.random.default_rng(seed)
+
+    def work() -> list[Images]:
+        return [corrupt(image[None], rng)[0] for image in clean]
+
+    return await aside(work, pixels=sum(image.size for image in clean))

@@ -46,7 +46,8 @@ async def infer(request: Request, part: Part) -> Response:
     body = await wire.read_body(request, settings.max_body_bytes)
     started = time.perf_counter()
     header = request.headers.get(wire.HEADER)
-    sent = await aside(lambda: wire.parse(body, header), pixels=len(body))
+    text = 0 if header else len(body)  # raw tensors are not worth a hop to another thread
+    sent = await aside(lambda: wire.parse(body, header), pixels=text)
     files = _sends_files(part, sent)
     wanted = _wanted(part, sent, files=files)
     seconds = _seconds(sent, settings)
@@ -54,7 +55,7 @@ async def infer(request: Request, part: Part) -> Response:
         taken = await _pictures(part, sent, wanted, settings)
     else:
         part.check_shape(sent.shape, settings)
-        taken = await aside(lambda: _numbers(part, sent), pixels=len(body))
+        taken = await aside(lambda: _numbers(part, sent), pixels=text)
     statistics = part.served.statistics(part.verb)
     statistics.read.add(time.perf_counter() - started)
     outputs = await _run(request, part, taken, seconds)
@@ -176,7 +177,7 @@ async def _pictures(
         texts = tensors.strings_of_json(sent.json.inputs[0].data, name, shape)
         encoded = [decode_base64(text, f"{name}[{i}]") for i, text in enumerate(texts)]
     decoded = await decode(encoded, settings, images_sent=len(encoded))
-    pictures = fitted(decoded, part.served.manifest.image, "exact")
+    pictures = await fitted(decoded, part.served.manifest.image, "exact")
     if len({picture.shape for picture in pictures}) == 1:
         return np.stack(pictures)
     if any(output.datatype != "BYTES" for output in wanted):
@@ -206,7 +207,8 @@ async def _answer(
     def write() -> Response:
         return wire.answer(part, sent, [_output(part, sent, w, made[w.place]) for w in wanted])
 
-    return await aside(write, pixels=sum(image.size for values in made for image in values))
+    written = [made[w.place] for w in wanted if w.datatype == "BYTES" or not w.binary]
+    return await aside(write, pixels=sum(row.size for values in written for row in values))
 
 
 def _output(part: Part, sent: Sent, wanted: Wanted, values: Array | list[Images]) -> Output:

@@ -37,7 +37,7 @@ async def encode(
     """Images to latents. JSON, with log-variances if variational; or npy float32 `[B,...]`."""
     upload = await read_upload(request)
     served = choose(request, "encode", upload.images, model=model, version=version, fit=fit)
-    taken = fitted(upload.images, served.manifest.image, fit)
+    taken = await fitted(upload.images, served.manifest.image, fit)
     one_size, lacking = answers.image_kinds([image.shape for image in taken])
     kinds = [kind for kind in (answers.JSON, answers.NPY) if kind in one_size]
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
@@ -50,7 +50,7 @@ async def encode(
         log_variances=await answers.lists(columns[1]) if len(columns) > 1 else None,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, numbers=sum(x.size for x in columns[0]))
+    return await answers.json_answer(answer, served, size=sum(x.size for x in columns[0]))
 
 
 @router.post(
@@ -97,7 +97,7 @@ async def classify(
     """Images to class probabilities, from the latents. JSON, or npy float32 `[B,K]`."""
     upload = await read_upload(request)
     served = choose(request, "classify", upload.images, model=model, version=version, fit=fit)
-    taken = fitted(upload.images, served.manifest.image, fit)
+    taken = await fitted(upload.images, served.manifest.image, fit)
     kind = answers.negotiate(request, (answers.JSON, answers.NPY), sent=upload.kind)
     rows = [outputs[0] for outputs in await run_each(request, served, "classify", taken)]
     if kind == answers.NPY:
@@ -109,7 +109,7 @@ async def classify(
         predictions=[_prediction(row, classes) for row in rows],
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, numbers=len(rows) * len(classes))
+    return await answers.json_answer(answer, served, size=len(rows) * len(classes))
 
 
 def _prediction(probabilities: Floats, classes: Sequence[str]) -> Prediction:

@@ -48,7 +48,7 @@ async def interpolate(
     if len(upload.images) != 2:
         raise Malformed(f"{len(upload.images)} images: send two, the start and the end")
     served = choose(request, "interpolate", upload.images, model=model, version=version, fit=fit)
-    start, end = fitted(upload.images, served.manifest.image, fit)
+    start, end = await fitted(upload.images, served.manifest.image, fit)
     if start.shape != end.shape:
         raise Unprocessable(
             f"the images are {start.shape[1]}x{start.shape[0]} and {end.shape[1]}x{end.shape[0]}: "

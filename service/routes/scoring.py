@@ -29,8 +29,8 @@ async def before_and_after(
     Raises:
         Unprocessable: a reference has another size than its image.
     """
-    before = scored(await _measured(noisy, references))
-    after = scored(await _measured(cleaned, references))
+    _, before = await _measured(noisy, references)
+    _, after = await _measured(cleaned, references)
     _observe(request, served, "denoise", after)
     return DenoiseQuality(before=before, after=after, gain_db=after.mean.psnr - before.mean.psnr)
 
@@ -39,17 +39,14 @@ async def against_input(
     request: Request, served: Served, made: Sequence[Images], taken: Sequence[Images]
 ) -> ReconstructQuality:
     """Scores of reconstructions, each with its place among the model's own test errors."""
-    measured = await _measured(made, taken)
+    measured, scores = await _measured(made, taken)
     known = served.manifest.error_percentiles
-    scores = ReconstructQuality(
-        **dict(scored(measured)),
-        anomaly_percentile=np.interp(measured.mse, known, np.arange(len(known))).tolist(),
-    )
+    percentiles = np.interp(measured.mse, known, np.arange(len(known))).tolist()
     _observe(request, served, "reconstruct", scores)
     anomaly = request.app.state.metrics.anomaly.labels(served.manifest.name)
-    for percentile in scores.anomaly_percentile:
+    for percentile in percentiles:
         anomaly.observe(percentile)
-    return scores
+    return ReconstructQuality(**dict(scores), anomaly_percentile=percentiles)
 
 
 def scored(measured: Quality) -> Scored:
@@ -73,7 +70,7 @@ def _scores(mse: float, psnr: float, ssim: float, snr: float) -> Scores:
     return Scores(mse=mse, psnr=psnr, ssim=None if math.isnan(ssim) else ssim, snr=snr)
 
 
-async def _measured(made: Sequence[Images], references: Sequence[Images]) -> Quality:
+async def _measured(made: Sequence[Images], references: Sequence[Images]) -> tuple[Quality, Scored]:
     """Scores of images of any mixture of sizes, in their order; those of one size together."""
     sizes: dict[tuple[int, ...], list[int]] = {}
     for i, (image, reference) in enumerate(zip(made, references, strict=True)):
@@ -85,14 +82,15 @@ async def _measured(made: Sequence[Images], references: Sequence[Images]) -> Qua
             )
         sizes.setdefault(image.shape, []).append(i)
 
-    def measure() -> Quality:
+    def measure() -> tuple[Quality, Scored]:
         columns = np.empty((4, len(made)))
         for places in sizes.values():
             part = quality.measure(
                 np.stack([made[i] for i in places]), np.stack([references[i] for i in places])
             )
             columns[:, places] = list(vars(part).values())
-        return Quality(*columns)
+        measured = Quality(*columns)
+        return measured, scored(measured)
 
     return await aside(measure, pixels=sum(image.size for image in made))
 

@@ -104,7 +104,7 @@ async def test_images_too_small_for_ssim_have_none_and_so_has_their_mean(client)
 async def test_quality_of_many_is_that_of_each_to_the_bit():
     made = RNG.integers(0, 256, (7, 28, 28, 1), dtype=np.uint8)
     clean = RNG.integers(0, 256, (7, 28, 28, 1), dtype=np.uint8)
-    together = await scoring._measured(list(made), list(clean))
+    together, _ = await scoring._measured(list(made), list(clean))
     for i in range(7):
         alone = quality.measure(made[i : i + 1], clean[i : i + 1])
         for ours, theirs in zip(vars(together).values(), vars(alone).values(), strict=True):

@@ -57,6 +57,8 @@ def loaded(answer) -> np.ndarray:
 
 
 async def test_encode_then_decode_equals_reconstruct(shipped, card):
+    if not {"encode", "decode"} <= set(card.abilities):
+        pytest.skip("its latents alone do not make its images")
     batch = npy.write(some(card))
     straight = loaded(await shipped.post("/reconstruct", content=batch, headers=NPY))
     encoded = await shipped.post("/encode", content=batch, headers=NPY)
