@@ -39,16 +39,16 @@ class LatentsJson(BaseModel):
 class ModelName(BaseModel):
     """The model that answered."""
 
-    name: str
-    version: int
+    name: str = Field(examples=["mnist-vae-6"])
+    version: int = Field(examples=[1])
 
 
 class Timing(BaseModel):
     """Milliseconds in the queue, in the model, and since the request came."""
 
-    queue: float
-    infer: float
-    total: float
+    queue: float = Field(examples=[0.018])
+    infer: float = Field(examples=[1.051])
+    total: float = Field(examples=[3.366])
 
 
 class Answer(BaseModel):
@@ -61,16 +61,16 @@ class Answer(BaseModel):
 class ImagesAnswer(Answer):
     """The JSON answer of the routes that give images."""
 
-    images: list[str] = Field(description="base64 PNG")
+    images: list[str] = Field(description="base64 PNG", examples=[["iVBORw0KGgo…"]])
 
 
 class Scores(BaseModel):
     """Quality on pixels in [0, 1]; null where it is not defined (SSIM below 11x11 pixels)."""
 
-    mse: float
-    psnr: float = Field(description="dB, capped at 100")
-    ssim: float | None
-    snr: float = Field(description="dB, within [-100, 100]")
+    mse: float = Field(examples=[0.003073])
+    psnr: float = Field(description="dB, capped at 100", examples=[25.12])
+    ssim: float | None = Field(examples=[0.9035])
+    snr: float = Field(description="dB, within [-100, 100]", examples=[14.61])
 
 
 class Scored(BaseModel):
@@ -85,7 +85,7 @@ class DenoiseQuality(BaseModel):
 
     before: Scored
     after: Scored
-    gain_db: float = Field(description="mean PSNR after less before")
+    gain_db: float = Field(description="mean PSNR after less before", examples=[8.379])
 
 
 class ReconstructQuality(Scored):
@@ -93,7 +93,8 @@ class ReconstructQuality(Scored):
 
     anomaly_percentile: list[float] = Field(
         description="per image: the share in percent of the model's own test images that it "
-        "reconstructs with a smaller error; near 100 the image is unlike what it learned"
+        "reconstructs with a smaller error; near 100 the image is unlike what it learned",
+        examples=[[43.7]],
     )
 
 
@@ -124,7 +125,7 @@ class InterpolateAnswer(ImagesAnswer):
 class SampleAnswer(ImagesAnswer):
     """The JSON answer of POST /sample."""
 
-    seed: int = Field(description="repeats the same images")
+    seed: int = Field(description="repeats the same images", examples=[1])
     temperature: float
     prior: Prior = Field(description="what was drawn from")
 
@@ -132,7 +133,10 @@ class SampleAnswer(ImagesAnswer):
 class EncodeAnswer(Answer):
     """The JSON answer of POST /encode; POST /decode takes it back to the bit."""
 
-    latents: list[list[Any]] = Field(description="per image, nested as the latent shape is")
+    latents: list[list[Any]] = Field(
+        description="per image, nested as the latent shape is",
+        examples=[[[-2.323, -0.2808, 1.204, 0.51, -0.93, 0.07]]],
+    )
     log_variances: list[list[Any]] | None = Field(
         description="of a variational model: the log of each latent's variance, as `latents`"
     )
@@ -141,13 +145,17 @@ class EncodeAnswer(Answer):
 class Prediction(BaseModel):
     """What one image shows."""
 
-    label: str = Field(description="the most probable class")
-    probability: float = Field(description="its probability")
-    probabilities: dict[str, float] = Field(description="of every class; they add up to 1")
+    label: str = Field(description="the most probable class", examples=["9"])
+    probability: float = Field(description="its probability", examples=[0.97])
+    probabilities: dict[str, float] = Field(
+        description="of every class; they add up to 1", examples=[{"4": 0.03, "9": 0.97}]
+    )
 
 
 class ClassifyAnswer(Answer):
     """The JSON answer of POST /classify."""
 
-    classes: list[str] = Field(description="in the order of the npy answer's columns")
+    classes: list[str] = Field(
+        description="in the order of the npy answer's columns", examples=[["4", "9"]]
+    )
     predictions: list[Prediction]
