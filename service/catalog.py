@@ -18,7 +18,7 @@ from service import manifest
 from service.admission import admit
 from service.batching import Batcher, Run
 from service.errors import AbilityMissing, ManifestError, NotFound, Unprocessable
-from service.manifest import Ability, Manifest
+from service.manifest import Ability
 from service.sampling import unpacked
 from service.settings import Settings
 from service.statistics import Statistics
@@ -42,7 +42,7 @@ class Served:
     """One admitted version of a model, behind its queues."""
 
     def __init__(self, folder: Path, executor: Executor, settings: Settings) -> None:
-        self.manifest, model, self._golden = admit(folder, device=settings.device)
+        self.manifest, model, self.golden = admit(folder, device=settings.device)
         shape = self.latent_shape()  # not self below: a cycle would outlive an unload
         verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
             "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
@@ -51,7 +51,7 @@ class Served:
             "classify": lambda batch: (model.classify(batch),),
             "sample": lambda packed: (model.sample(*unpacked(packed, shape)),),
         }
-        known = self._golden.image[None]
+        known = self.golden.image[None]
         self.pixels_per_latent = known[..., 0].size / model.encode(known).latents.size
         self._queues = {
             verb: Batcher(
@@ -96,8 +96,8 @@ class Served:
 
     async def answers_as_known(self) -> bool:
         """Whether the known image, through the real queue, still gives the known answer."""
-        run = await self.run("reconstruct", self._golden.image[None])
-        return self._golden.holds(run.outputs[0][0])
+        run = await self.run("reconstruct", self.golden.image[None])
+        return self.golden.holds(run.outputs[0][0])
 
 
 class Catalog:
@@ -231,18 +231,21 @@ class Catalog:
     def ranking(self, ability: Ability) -> list[Served]:
         """The models with that ability, best first: the order in which `auto` tries them.
 
-        To denoise, one that learned to comes before one that did not; then the highest PSNR
-        that was measured, as served, on the test set of its own task.
+        To denoise, one that learned to comes before one that did not; for anything else one with
+        a bottleneck before one without. Then one proven on more test images (all ten digits
+        before five), then the highest PSNR, as served, at what it was trained for.
         """
         able = [s for s in self._highest() if ability in s.manifest.abilities]
         task: Literal["denoise", "reconstruct"] = (
             "denoise" if ability == "denoise" else "reconstruct"
         )
 
-        def merit(served: Served) -> tuple[bool, float, str]:
+        def merit(served: Served) -> tuple[bool, int, float, str]:
             card = served.manifest
-            untrained = task == "denoise" and card.corruption is None
-            return untrained, -card.served_psnr(task), card.name
+            made_for_it = card.corruption is not None
+            if task == "reconstruct":
+                made_for_it = "encode" in card.abilities
+            return not made_for_it, -card.test_images, -card.served_psnr(task), card.name
 
         return sorted(able, key=merit)
 
@@ -284,13 +287,15 @@ class Catalog:
                 f"{' or '.join(sizes)}, or ask for fit=resize",
                 extra={"sizes": sizes},
             )
-        # A stable sort: the right number of channels first, then a model made for this very size.
-        return min(fitting or ranking, key=lambda s: _distance(s.manifest, shapes))
+        # A stable sort: the right number of channels first, then a model tested at this very size.
+        return min(fitting or ranking, key=lambda served: _distance(served, shapes))
 
     def _highest(self) -> Iterator[Served]:
         return (versions[max(versions)] for versions in self._served.values())
 
 
-def _distance(card: Manifest, shapes: Sequence[tuple[int, ...]]) -> tuple[int, bool]:
-    other_channels = sum(shape[2] != card.image.channels for shape in shapes)
-    return other_channels, bool(shapes) and card.image.height is None
+def _distance(served: Served, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    """How many images have other channels than the model's, and another size than its test's."""
+    own = served.golden.image.shape
+    other_channels = sum(shape[2] != own[2] for shape in shapes)
+    return other_channels, sum(shape[:2] != own[:2] for shape in shapes)

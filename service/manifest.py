@@ -167,6 +167,11 @@ class Manifest(Record):
         mixture: tuple[Prior, ...] = ("mixture",) if "sampler.onnx" in self.files else ()
         return (*mixture, "standard") if self.variational else mixture
 
+    @property
+    def test_images(self) -> int:
+        """How many test images its quality was measured on."""
+        return max((s.images or 0 for s in self.scores if s.subject == "model"), default=0)
+
     def served_psnr(self, task: Literal["reconstruct", "denoise"]) -> float:
         """Mean PSNR in dB of the model as served, at what it was trained for; -inf if unknown."""
         rows = [s for s in self.scores if s.subject == "model" and s.task == task]

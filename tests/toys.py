@@ -60,7 +60,7 @@ def identity(
         {"add": add, "zero": 0, "white": 255},
     )
     shape = ImageShape(height=size, width=size, channels=channels)
-    side = size or 12
+    side = size or 16  # another size than the toys of one size have
     image = (np.arange(side * side * channels) % 200).astype(np.uint8)
     image = image.reshape(side, side, channels)
     return _publish(

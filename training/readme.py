@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,44 +23,46 @@ _PICTURES = (("mnist", 7, "gaussian:0.2"), ("cifar10", 2, "gaussian:0.05"))
 
 
 def table(models: Path) -> str:
-    """The models as a Markdown table: each task's PSNR as served, and what it stands beside."""
+    """The models as a Markdown table: what each is for, how well, and what it stands beside."""
     lines = [
-        "| model | task | PSNR as served | doing nothing | linear | report |",
-        "|---|---|---|---|---|---|",
+        "| model | takes | task | PSNR as served | doing nothing | linear | ours / report |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for path in sorted(models.glob("*/*/model.json")):
-        card = manifest.read(path.parent)
-        lines += [_row(card, rows) for rows in _tasks(card.scores)]
+    lines += [_row(manifest.read(path.parent)) for path in sorted(models.glob("*/*/model.json"))]
     return "\n".join(lines)
 
 
-def _tasks(scores: Sequence[Score]) -> Iterable[list[Score]]:
-    """The scores grouped by task and corruption, where the model's own PSNR was measured."""
-    groups: dict[tuple[str, str | None], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.task, score.corruption), []).append(score)
-    return [rows for rows in groups.values() if _psnr(rows, "model") != "-"]
-
-
-def _row(card: Manifest, rows: Sequence[Score]) -> str:
-    first = rows[0]
-    task = f"{first.task} {first.corruption}" if first.corruption else first.task
-    linear = _psnr(rows, "linear") if first.corruption else _psnr(rows, "pca")
+def _row(card: Manifest) -> str:
+    """A model at what it is for: the corruption it learned to undo, else reconstruction."""
+    task = "denoise" if card.corruption else "reconstruct"
+    rows = [s for s in card.scores if s.task == task and s.corruption == card.corruption]
     cells = [
-        f"`{card.name}` ({card.image})",
-        f"{task} ({card.dataset})",
+        f"`{card.name}`",
+        str(card.image),
+        f"{task} {card.corruption or ''}".strip(),
         f"**{_psnr(rows, 'model')}**",
         _psnr(rows, "input"),
-        linear,
-        _psnr(rows, "report", protocol="report"),
+        _psnr(rows, "linear" if card.corruption else "pca"),
+        _beside_report(rows),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _psnr(rows: Sequence[Score], subject: str, protocol: str = "served") -> str:
+def _psnr(rows: Sequence[Score], subject: str) -> str:
     for score in rows:
-        if score.subject == subject and score.protocol == protocol and "psnr" in score.values:
+        if score.subject == subject and score.protocol == "served" and "psnr" in score.values:
             return f"{score.values['psnr']:.2f}"
+    return "-"
+
+
+def _beside_report(rows: Sequence[Score]) -> str:
+    """Our number by the report's own protocol and the report's, in the report's own measure."""
+    by_protocol = {s.subject: s.values for s in rows if s.protocol == "report"}
+    theirs, ours = by_protocol.get("report", {}), by_protocol.get("model", {})
+    for measure in ("psnr", "mse", "loss"):
+        if measure in theirs and measure in ours:
+            digits = ".2f" if measure == "psnr" else ".4f"
+            return f"{measure} {ours[measure]:{digits}} / {theirs[measure]:{digits}}"
     return "-"
 
 

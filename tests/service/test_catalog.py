@@ -128,6 +128,20 @@ def test_to_denoise_one_that_learned_to_comes_before_one_that_did_not(tmp_path):
     assert catalog.choose("encode", shapes=[(12, 12, 1)]).manifest.name == "plain"
 
 
+def test_one_proven_on_more_test_images_comes_before_one_proven_on_fewer(tmp_path):
+    folders = [toys.identity(tmp_path, "few", psnr=30), toys.identity(tmp_path, "many", psnr=25)]
+    for folder, images in zip(folders, (3795, 10_000), strict=True):
+        scores = json.loads((folder / manifest.FILE).read_text())["scores"]
+        republish(folder, scores=[{**score, "images": images} for score in scores])
+    assert [s.manifest.name for s in loaded(tmp_path).ranking("encode")] == ["many", "few"]
+
+
+def test_to_reconstruct_one_with_a_bottleneck_comes_before_one_without(tmp_path):
+    toys.identity(tmp_path, "whole", psnr=40, abilities=("denoise", "reconstruct"))
+    toys.identity(tmp_path, "narrow", psnr=20)
+    assert [s.manifest.name for s in loaded(tmp_path).ranking("reconstruct")] == ["narrow", "whole"]
+
+
 def test_no_model_for_a_size_says_which_sizes_there_are(tmp_path):
     toys.identity(tmp_path)
     catalog = loaded(tmp_path)

@@ -1,0 +1,115 @@
+"""The README is true: its commands run as written, its pictures are what comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from service import images
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:8000"
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+CURLS = [block for block in BLOCKS if block.startswith("curl")]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The shipped models, served as the README's first command serves them."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    script = [sys.executable, "-c", "from service.cli import main; main()"]
+    process = subprocess.Popen([*script, "serve", "--port", str(port)], stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                httpx.get(f"{url}/health/live")
+                break
+            except httpx.TransportError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def run(url, tmp_path):
+    """Runs a block of the README, its files written into a folder of the test's."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+    def run(block: str) -> tuple[bytes, Path]:
+        command = block.replace(ADDRESS, url).replace("-o ", f"-o {tmp_path}/")
+        done = subprocess.run(
+            ["bash", "-euc", command.replace("curl ", "curl -sSf ")],
+            cwd=ROOT, capture_output=True, check=True,
+        )  # fmt: skip
+        return done.stdout, tmp_path
+
+    return run
+
+
+def test_there_are_commands_to_try():
+    assert len(CURLS) >= 3
+
+
+def test_the_noisy_picture_comes_back_clean_as_the_readme_shows(run):
+    _, folder = run(next(block for block in CURLS if "noisy-cifar10" in block))
+    returned = images.decode((folder / "clean.png").read_bytes())
+    shown = images.decode((ROOT / "docs/examples/denoised-cifar10.png").read_bytes())
+    assert np.abs(returned.astype(int) - shown).max() <= 2
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_the_pictures_shown_are_closer_to_the_original_after_than_before(data):
+    noisy, denoised, clean = (
+        images.decode((ROOT / f"docs/examples/{kind}-{data}.png").read_bytes()).astype(float)
+        for kind in ("noisy", "denoised", "clean")
+    )
+    assert np.square(denoised - clean).mean() < np.square(noisy - clean).mean()
+
+
+def test_simulated_noise_is_scored_before_and_after(run):
+    output, _ = run(next(block for block in CURLS if "simulate" in block))
+    body = json.loads(output)
+    assert set(body["quality"]["before"]["mean"]) == {"mse", "psnr", "ssim", "snr"}
+    assert body["quality"]["gain_db"] != 0
+
+
+def test_samples_are_the_same_bytes_every_time(run):
+    block = next(block for block in CURLS if "sample" in block)
+    first, again = ((run(block)[1] / "digits.png").read_bytes() for _ in range(2))
+    assert first == again
+    assert images.decode(first).mean() > 10, "digits, not darkness"
+
+
+def test_every_file_the_readme_points_to_is_there():
+    for target in re.findall(r'\]\(([^)#:]+)\)|src="([^"]+)"', README):
+        assert (ROOT / "".join(target)).exists(), target
+
+
+def test_every_make_target_of_the_readme_is_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_table_of_models_is_the_one_the_manifests_give():
+    readme = pytest.importorskip("training.readme", exc_type=ImportError)
+    assert readme.table(ROOT / "models") in README, "run: python -m training.readme"
