@@ -110,12 +110,18 @@ def confusion(path: Path, counts_KK: NDArray[Any], names: Sequence[str], title: 
         _save(figure, path)
 
 
+class _Plain(LogFormatter):
+    """0.02 and not 2 x 10^-2, where matplotlib has room for a label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def _draw(axes: Axes, lines: Sequence[Curve], *, log: bool = True) -> None:
     if log:
         axes.set_yscale("log")
-        # .02 and not 2 x 10^-2; matplotlib leaves out minor labels where they would crowd.
-        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        axes.yaxis.set_major_formatter(_Plain())
+        axes.yaxis.set_minor_formatter(_Plain(minor_thresholds=(2, 0.5)))
     for place, line in enumerate(lines):
         marker = "o" if len(line.x) < 15 else ""
         axes.plot(

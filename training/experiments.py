@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 
 from service import manifest
-from service.manifest import Manifest
+from service.manifest import FILE, Manifest
 from training import cards, data, drawings, figures, recipes, report, search, sweep
 from training.errors import TrainingError
 
@@ -34,7 +34,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
-    sweeping.add_argument("--again", action="store_true", help="what was measured already too")
     sweeping.set_defaults(run=_sweep)
     drawing = commands.add_parser("figures", help="cards of models, figures of the reports")
     drawing.set_defaults(run=_figures)
@@ -45,6 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     writing.set_defaults(run=_report)
     for each in (sweeping, drawing):
         each.add_argument("names", nargs="*", metavar="NAME", help="published models, else all")
+        each.add_argument("--again", action="store_true", help="what is there already too")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     for each in (command, sweeping, drawing):
@@ -115,16 +115,16 @@ def _sweep(options: argparse.Namespace, console: Console) -> None:
 def _figures(options: argparse.Namespace, console: Console) -> None:
     histories = figures.stored(options.results / figures.HISTORIES)
     wanted = list(figures.figures())
-    cards_read = []
     for card, folder, dataset in _published(options, console):
-        cards_read.append(card)
         cards.add(folder, dataset.test)
         kept = figures.history(options.runs / f"{card.name}-{card.provenance.seed}")
         if kept is not None:
             histories[card.name] = kept
         subject = drawings.open_subject(card.name, options.models, options.runs, dataset)
         for figure in wanted:
-            if figure.model == card.name:
+            drawn = options.results / figure.file
+            known = drawn.exists() and drawn.stat().st_mtime > (folder / FILE).stat().st_mtime
+            if figure.model == card.name and (options.again or not known):
                 try:
                     console.print(str(figures.draw(figure, subject, options.results)))
                 except TrainingError as error:
@@ -133,8 +133,9 @@ def _figures(options: argparse.Namespace, console: Console) -> None:
     for source in sorted({figure.report for figure in wanted}):
         figures.losses(source, histories, options.results)
     measured = figures.stored(options.results / figures.NOISE)
-    for name in sorted({card.dataset for card in cards_read}):
-        figures.latents(name, cards_read, options.results)
+    everything = [manifest.read(path.parent) for path in options.models.glob("*/1/model.json")]
+    for name in sorted({card.dataset for card in everything}):
+        figures.latents(name, everything, options.results)
         figures.noise(name, measured, options.results)
 
 
