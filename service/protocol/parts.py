@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from service.catalog import Catalog, Served
+from service.catalog import Catalog
 from service.errors import Malformed, NotFound, TooLarge
 from service.manifest import Manifest
+from service.served import Served
 from service.settings import Settings
 
 Datatype = Literal["UINT8", "FP32", "BYTES"]

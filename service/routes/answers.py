@@ -13,11 +13,11 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service import images, npy
-from service.catalog import Served
 from service.errors import NotAcceptable
 from service.images import Images
 from service.routes.running import Array, aside
 from service.routes.schemas import ModelName, Timing
+from service.served import Served
 
 JSON, PNG, GIF, NPY = "application/json", "image/png", "image/gif", npy.MEDIA_TYPE
 ONE_IMAGE = (PNG, "image/webp", "image/jpeg")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from fastapi import Request
 
 from service import images
-from service.catalog import Served
 from service.errors import Unprocessable
 from service.images import Fit, Images
 from service.manifest import Ability, ImageShape
 from service.routes.running import aside, catalog_of
+from service.served import Served
 
 
 def choose(

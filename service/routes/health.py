@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from service.catalog import Served
 from service.routes.running import catalog_of
+from service.served import Served
 
 router = APIRouter(tags=["health"])
 

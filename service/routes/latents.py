@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from service import npy
-from service.catalog import AUTO, Served
+from service.catalog import AUTO
 from service.errors import TooLarge, Unprocessable
 from service.routes import answers, documents
 from service.routes.bodies import read_upload
@@ -18,6 +18,7 @@ from service.routes.latent_bodies import Floats, as_latents, read_latents
 from service.routes.options import FitQuery, ModelQuery, VersionQuery
 from service.routes.running import catalog_of, run_each
 from service.routes.schemas import ClassifyAnswer, DecodeAnswer, EncodeAnswer, Prediction
+from service.served import Served
 
 router = APIRouter(tags=["latents"], generate_unique_id_function=documents.operation_id)
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from service import interpolation, sampling
-from service.catalog import AUTO, Served
+from service.catalog import AUTO
 from service.errors import AbilityMissing, Malformed, TooLarge, Unprocessable
 from service.manifest import Prior
 from service.routes import answers, documents
@@ -19,6 +19,7 @@ from service.routes.fitting import choose, fitted
 from service.routes.options import FitQuery, ModelQuery, SeedQuery, VersionQuery
 from service.routes.running import catalog_of, run_each
 from service.routes.schemas import InterpolateAnswer, SampleAnswer
+from service.served import Served
 
 router = APIRouter(tags=["latents"], generate_unique_id_function=documents.operation_id)
 

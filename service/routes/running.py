@@ -10,8 +10,9 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from service.batching import Run
-from service.catalog import Batched, Catalog, Served
+from service.catalog import Catalog
 from service.errors import DeadlineExceeded
+from service.served import Batched, Served
 
 Array = NDArray[Any]
 T = TypeVar("T")

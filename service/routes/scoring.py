@@ -9,12 +9,12 @@ import numpy as np
 from fastapi import Request
 
 from service import quality
-from service.catalog import Served
 from service.errors import Unprocessable
 from service.images import Images
 from service.quality import Quality
 from service.routes.running import aside
 from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
+from service.served import Served
 
 
 async def before_and_after(
