@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service import corruption, manifest
-from service.interpolation import between
 from service.manifest import Manifest, Score
 from service.model import Model
 from training import sheets
@@ -94,7 +93,7 @@ def noisy(images_BHWC: Array, spec: str) -> Array:
 def path(model: Model, images_BHWC: Array, steps: int) -> Array:
     """Decoded latents from those of the first image to those of the last."""
     latents = model.encode(images_BHWC).latents
-    return model.decode(between(latents[0], latents[-1], steps=steps, path="linear"))
+    return model.decode(np.linspace(latents[0], latents[-1], steps, dtype=np.float32))
 
 
 def samples(model: Model, card: Manifest, count: int, prior: str | None = None) -> Array:

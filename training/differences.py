@@ -100,6 +100,7 @@ DIFFERENCES: dict[str, str] = {
     "mnist5-deep-*": _DEEP,
     "mnist-conv-*": _SWEEP,
     "mnist-conv-6-denoise": f"Clean, noisy (std 0.5) and occluded images in equal parts. {_SWEEP}",
+    "mnist-unet-denoise": "Not the report's network but a blind U-Net, trained on every level of clipped noise up to std 0.5: what skips carry need not pass 6 latents, so it denoises and compresses nothing.",
     "mnist-vae-6": f"One sample of the latents an image, at the test too. {_SWEEP}",
     "mnist-deep-*": _DEEP,
     "cifar10-conv": "More epochs, a hundred times the rate, decaying, and batch 64: the report's network was far from trained.",

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from service import manifest
-from service.interpolation import between
 from service.manifest import Manifest
 from service.model import Model
 from training import cards, charts, sheets, snapshots, space
@@ -99,7 +98,7 @@ def transitions(subject: Subject, path: Path) -> None:
     rows = []
     for first, last in ((0, len(images) - 1), (1, 7), (2, 3), (4, 6), (5, 8)):
         if max(first, last) < len(images):
-            line = between(latents[first], latents[last], steps=_STEPS, path="linear")
+            line = np.linspace(latents[first], latents[last], _STEPS, dtype=np.float32)
             rows.append(Row("", subject.model.decode(line)))
     sheets.save(sheets.sheet(rows, title=subject.card.name, side="none"), path)
 

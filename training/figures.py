@@ -70,6 +70,7 @@ FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R2", ("mnist-conv-6", "mnist-conv-6-denoise"), ("corrupted", "epochs", "interpolation", "random", "mixture", "tsne")),
     ("R2", ("mnist-vae-6",), ("epochs", "interpolation", "prior", "mixture", "tsne", "tsne-3d")),
     ("R2", ("mnist-deep-6",), ("interpolation", "mixture")),
+    ("R2", ("mnist-unet-denoise",), ("corrupted",)),
     ("R3", ("cifar10-conv", "cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("epochs",)),
     ("R3", ("cifar10-unet-denoise",), ("corrupted",)),
     ("R4", ("mnist-mlp-8", "mnist-deep-8"), ("corrupted", "epochs", "interpolation", "mixture")),
@@ -146,7 +147,7 @@ def latents(dataset: str, published: Iterable[Manifest], results: Path) -> None:
     ours: dict[str, list[tuple[int, float]]] = {}
     for card in published:
         place = series(card.name)
-        if place is None or card.dataset != dataset or card.variational:
+        if place is None or card.dataset != dataset or card.variational or card.family == "pca":
             continue
         stem, size = place
         for score in card.scores:
