@@ -106,7 +106,9 @@ def test_every_file_the_readme_points_to_is_there():
 
 def test_every_make_target_of_the_readme_is_in_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake ([a-z-]+)", README):
+    targets = re.findall(r"(?:`|^|: )make ([a-z-]+)", README, re.MULTILINE)
+    assert {"serve", "test", "train"} <= set(targets)
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

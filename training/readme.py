@@ -14,12 +14,16 @@ import numpy as np
 
 from service import corruption, images, manifest
 from service.manifest import Manifest, Score
+from service.model import Model
 from training import data
 
 CHECKOUT = data.CHECKOUT
 _BEGIN, _END = "<!-- models: begin -->", "<!-- models: end -->"
-# Data set, place in its test set, noise; 0.05 on [0, 1] is R3's std 0.1 on [-1, 1].
-_PICTURES = (("mnist", 7, "gaussian:0.2"), ("cifar10", 2, "gaussian:0.05"))
+# Data set, place in its test set, noise (0.05 on [0, 1] is R3's std 0.1 on [-1, 1]), denoiser.
+_PICTURES = (
+    ("mnist", 7, "gaussian:0.2", "mnist-unet-denoise"),
+    ("cifar10", 2, "gaussian:0.05", "cifar10-conv-denoise"),
+)
 
 
 def table(models: Path) -> str:
@@ -74,18 +78,20 @@ def write_table(readme: Path, models: Path) -> None:
     readme.write_text(text, encoding="utf-8")
 
 
-def write_pictures(folder: Path) -> None:
-    """One test image of each data set, clean and noisy, as PNG."""
+def write_pictures(folder: Path, models: Path) -> None:
+    """One test image of each data set, clean, noisy and denoised by a shipped model, as PNG."""
     where = data.root(None)
-    for name, place, noise in _PICTURES:
+    for name, place, noise, model in _PICTURES:
         clean_BHWC = data.load(name, where).test.pixels[place : place + 1].numpy()
         noisy_BHWC = corruption.parse(noise)(clean_BHWC, np.random.default_rng(0))
-        for kind, picture_BHWC in (("clean", clean_BHWC), ("noisy", noisy_BHWC)):
+        denoised_BHWC = Model.open(models / model / "1").reconstruct(noisy_BHWC)
+        kinds = {"clean": clean_BHWC, "noisy": noisy_BHWC, "denoised": denoised_BHWC}
+        for kind, picture_BHWC in kinds.items():
             (folder / f"{kind}-{name}.png").write_bytes(images.encode_png(picture_BHWC[0]))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["pictures"]:
-        write_pictures(CHECKOUT / "docs" / "examples")
+        write_pictures(CHECKOUT / "docs" / "examples", CHECKOUT / "models")
     else:
         write_table(CHECKOUT / "README.md", CHECKOUT / "models")
