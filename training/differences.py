@@ -99,6 +99,7 @@ DIFFERENCES: dict[str, str] = {
     "mnist5-mlp-256-denoise-*": f"Noise is drawn anew for every batch; the report's gap between training and validation says that its own was drawn once. {_SINGLE}",
     "mnist5-deep-*": _DEEP,
     "mnist-conv-*": _SWEEP,
+    "mnist-conv-6": f"{_SWEEP} Its rows with noise and occlusions are of a network that never saw any: nothing in its training decides them.",
     "mnist-conv-6-denoise": f"Clean, noisy (std 0.5) and occluded images in equal parts. {_SWEEP}",
     "mnist-unet-denoise": "Not the report's network but a blind U-Net, trained on every level of clipped noise up to std 0.5: what skips carry need not pass 6 latents, so it denoises and compresses nothing.",
     "mnist-vae-6": f"One sample of the latents an image, at the test too. {_SWEEP}",

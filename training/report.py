@@ -152,10 +152,26 @@ def _difference(recipe: Recipe, card: Manifest | None) -> str:
     theirs = SOURCES[recipe.source].epochs
     if card is not None and theirs is not None:
         words.append(f"{card.provenance.epochs} epochs, {theirs} in the report.")
+    if card is not None and _short(card):
+        words.append("More than a tenth short of the report.")
     words.append(sentence(recipe.name) or "")
     notes = dict.fromkeys(r.note for r in REPORTED.get(recipe.name, ()) if r.note)
     words += [f"Of the report: {note}." for note in notes]
     return " ".join(words)
+
+
+def _short(card: Manifest) -> bool:
+    """Whether an error by the report's protocol is more than a tenth above the report's."""
+    pairs = (
+        (_score(card, reported, "model", "report"), reported)
+        for reported in REPORTED.get(card.name, ())
+    )
+    return any(
+        ours.values[key] > 1.1 * theirs.values[key]
+        for ours, theirs in pairs
+        if ours is not None
+        for key in theirs.values.keys() & {"mse", "loss"}
+    )
 
 
 def _searches(results: Path) -> Iterator[str]:

@@ -63,7 +63,8 @@ def test_the_mean_and_the_spread_of_the_seeds_stand_beside_the_reports_number(
     assert cells[5] == "2"
     assert cells[6].endswith("%")
     assert "![mnist-conv-2](models/mnist-conv-2/1/card.png)" in page
-    assert f"{4} of 4" in costs
+    assert "4 of 4" in costs
+    assert "`mnist-conv-2`: 4 epochs, 80 in the report. More than a tenth short" in page
 
 
 @pytest.mark.parametrize(
