@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from service.errors import TooLarge, Unprocessable
 
@@ -32,6 +34,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _FORMATS = tuple(MEDIA_TYPES.values())
 _SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
 
+# Pillow's raw modes of 16 bits a channel; BGR;16 is a BMP's 5, 6 and 5.
+_SIXTEEN_BITS = re.compile(r"(?!BGR;).*;16[BLN]?")
 _PNG_END = b"IEND\xaeB`\x82"
 
 # Pillow's own guard warns at one size and raises at another; `open_image` has one limit for all.
@@ -64,13 +68,31 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
     if image.format == "PNG" and _PNG_END not in data:
         # Pillow forgives this where the pixels happen to be all there; half a file is no file.
         raise Unprocessable(f"the image is truncated: {_SEND}")
-    if getattr(image, "n_frames", 1) > 1:
+    if _has_more_frames(image):
         raise Unprocessable("the image is animated or has several pages: send one frame an image")
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
         raise Unprocessable(f"the image's pixels are {_kind(image.mode)}: {_SEND}")
-    if any("16" in str(tile.args) for tile in image.tile):
+    if any(_SIXTEEN_BITS.fullmatch(_raw_mode(tile.args)) for tile in image.tile):
         raise Unprocessable(f"the image's pixels are 16 bits a channel: {_SEND}")
     return image
+
+
+def media_type(image: Image.Image) -> str:
+    """The media type of an opened image, one of `MEDIA_TYPES`."""
+    return "image/jpeg" if image.format == "MPO" else f"image/{(image.format or '').lower()}"
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    if image.format == "MPO":  # a JPEG, with a preview or gain map behind it: as phones write them
+        return False
+    if isinstance(image, TiffImageFile):  # n_frames would read every page, of which 64 MiB has room
+        return bool(image.tag_v2.next)  # for a million
+    return getattr(image, "n_frames", 1) > 1
+
+
+def _raw_mode(args: object) -> str:
+    """How the pixels lie in the file, of a Pillow tile: the first argument of its decoder."""
+    return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def _kind(mode: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ MAGIC = b"\x93NUMPY"
 
 _IMAGES = "send uint8, or floats in [0, 1], as [H,W], [H,W,C], [B,H,W] or [B,H,W,C]"
 _WRITE = "write it with numpy.save(file, array)"
+_MOST_AXES = 8
 
 
 def read(data: bytes) -> NDArray[Any]:
@@ -49,14 +51,23 @@ def read(data: bytes) -> NDArray[Any]:
             f"the npy array holds {str(dtype)[:40]}, and only plain numbers are read: {_IMAGES}"
         )
     body = memoryview(data)[file.tell() :]
+    # Before any is multiplied or printed: 10,000 bytes of header have room for thousands of axes or
+    # digits, and for True, which is an int to Python and none to numpy.
+    if len(shape) > _MOST_AXES:
+        raise Malformed(f"the npy header says {len(shape)} axes, more than are read: {_WRITE}")
+    if any(type(axis) is not int or not 0 <= axis <= sys.maxsize for axis in shape):
+        raise Malformed(f"the npy header says a shape that no array has: {_WRITE}")
     expected = math.prod(shape) * dtype.itemsize
-    if expected != len(body) or any(axis < 0 for axis in shape):
+    if expected != len(body):
         raise Malformed(
             f"the npy header says {shape} of {dtype}, which is {expected} bytes, but {len(body)} "
             f"follow it: {_WRITE}"
         )
-    array: NDArray[Any] = np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
-    return array
+    flat: NDArray[Any] = np.frombuffer(body, dtype)
+    try:
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except ValueError:  # an axis of 0, and others that overflow
+        raise Malformed(f"the npy header says a shape that no array has: {_WRITE}") from None
 
 
 def images(array: NDArray[Any], *, max_images: int, max_pixels: int) -> NDArray[np.uint8]:

@@ -194,7 +194,7 @@ async def decode(
         for i, data in enumerate(encoded):
             with _naming(i, len(encoded), images_sent):
                 image = images.open_image(data, max_pixels=left)
-                found = f"image/{(image.format or '').lower()}"
+                found = images.media_type(image)
                 if declared and found != declared:
                     raise UnsupportedMedia(
                         f"Content-Type says {declared}, but the body is {found}: send it as {found}"

@@ -44,6 +44,8 @@ def parse(body: bytes, content_type: str, *, max_parts: int) -> list[Part]:
     try:
         while not isinstance(event := decoder.next_event(), Epilogue):
             if isinstance(event, Field | File):
+                if event.name is None:  # werkzeug's types say that it cannot be
+                    raise ValueError("a part has no name")
                 part, chunks = event, []
             elif isinstance(event, Data):
                 chunks.append(event.data)

@@ -69,6 +69,7 @@ FAULTS = {
     "a form cut short": (400, "multipart", {"content": b"--b\r\nContent-Dis", "headers": {"Content-Type": "multipart/form-data; boundary=b"}}),
     "a form with an unknown field": (400, "picture", form(("picture", "a.png", GOOD))),
     "a form with text for a file": (400, "must be a file", form(("images", None, GOOD))),
+    "a form with a part that has no name": (400, "no name", {"content": b'--b\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n--b--\r\n', "headers": {"Content-Type": "multipart/form-data; boundary=b"}}),
     "a form with no image": (400, "at least one", form()),
     "a bad image among good ones": (422, "image 1", form(("images", "a", GOOD), ("images", "b", b"x"))),
     "a reference of another size": (

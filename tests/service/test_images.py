@@ -135,3 +135,31 @@ def test_a_grid_lays_images_out_in_rows_on_white():
 def test_resize_gives_the_size_asked_for():
     assert images.resize(COLOUR[:, :, :], 28, 30).shape == (28, 30, 3)
     assert images.resize(GREY[:, :, None], 28, 30).shape == (28, 30, 1)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+@pytest.mark.parametrize("width", [16, 53, 54, 72, 160, 161])
+def test_rows_of_16_bytes_are_no_16_bits(kind, width):
+    for shape in ((2, width), (2, width, 3)):
+        array = RNG.integers(0, 256, shape, dtype=np.uint8)
+        decoded = images.decode(saved(Image.fromarray(array), kind))
+        np.testing.assert_array_equal(decoded.squeeze(), array)
+
+
+def test_a_photograph_with_a_preview_behind_it_is_a_jpeg():
+    photograph = Image.fromarray(COLOUR)
+    preview = [photograph.resize((8, 8))]
+    file = saved(photograph, "MPO", save_all=True, append_images=preview)
+    opened = images.open_image(file, max_pixels=10_000)
+    assert images.media_type(opened) == "image/jpeg"
+    assert images.pixels(opened).shape == COLOUR.shape
+
+
+def test_the_pages_of_a_tiff_are_not_counted_to_refuse_it():
+    file = bytearray(saved(Image.fromarray(GREY), "TIFF"))
+    (start,) = struct.unpack_from("<I", file, 4)
+    (entries,) = struct.unpack_from("<H", file, start)
+    # The next page begins where the file ends: whoever goes there to count it fails.
+    struct.pack_into("<I", file, start + 2 + 12 * entries, len(file))
+    with pytest.raises(Unprocessable, match="several pages"):
+        images.decode(bytes(file) + bytes(6))

@@ -32,6 +32,10 @@ def header(text: str, *, version: int = 1) -> bytes:
     return npy.MAGIC + bytes([version, 0]) + len(text).to_bytes(size, "little") + text.encode()
 
 
+def shaped(shape: str, body: bytes = b"") -> bytes:
+    return header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}") + body
+
+
 @pytest.mark.parametrize("query", ["denoise", "reconstruct", "denoise?quality=false"])
 async def test_npy_in_and_out_loses_nothing(client, query):
     answer = await client.post(f"/{query}", content=saved(BATCH), headers=NPY)
@@ -92,6 +96,14 @@ WRONG = {
     "a header with more than follows": (400, "but 719 follow", saved(BATCH)[:-1]),
     "a header with less than follows": (400, "but 721 follow", saved(BATCH) + b"x"),
     "a header with a negative axis": (400, "header", header("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -1)}") + b"x"),
+    "a header with a negative axis twice": (400, "no array", shaped("(-12, -12)", bytes(144))),
+    "a header with no bytes but an axis beyond any": (400, "no array", shaped(f"(0, {2**63})")),
+    "a header with a product that numpy cannot hold": (400, "of uint8", shaped(f"({2**40}, {2**40})")),
+    "a header with no bytes but axes that overflow": (400, "no array", shaped(f"(0, {2**62}, {2**62})")),
+    "a header with axes of thousands of digits": (400, "no array", shaped(f"({'9' * 4000}, {'9' * 4000})")),
+    "a header with an axis too long to print": (400, "no array", shaped(f"(0x{'f' * 5000}, 1)")),
+    "a header with 70 axes": (400, "70 axes", shaped(f"({'1,' * 70})", b"x")),
+    "a header with a truth for an axis": (400, "no array", shaped("(True, 12)", bytes(12))),
     "a header that is code": (400, "header", header("__import__('os').system('true')")),
     "a header nested without end": (400, "header", header("(" * 5000)),
     "a header without end": (400, "header", npy.MAGIC + b"\x02\x00" + b"\xff\xff\xff\x7f{"),
