@@ -1,4 +1,7 @@
-"""The command line: python -m training list | train | evaluate | export | classify."""
+"""The command line of training.
+
+python -m training list | train | evaluate | export | classify | search | sweep | figures | report
+"""
 
 from __future__ import annotations
 
