@@ -15,7 +15,8 @@ from typing import Any
 from service import manifest
 from service.manifest import Manifest, Score
 from training import figures
-from training.cards import CARD, in_words
+from training.cards import CARD
+from training.corruption import Corruption, Gaussian, Occlusion
 from training.differences import SOURCES, sentence
 from training.recipes import RECIPES, Recipe
 from training.reported import ACCURACIES, REPORTED, Reported
@@ -29,8 +30,8 @@ not to be edited. Everything is measured on the whole test set.
 - **report** is what the report prints; **ours** is measured by the report's own protocol: mean and
   standard deviation over the seeds, where there were several.
 - **as served** is uint8 in and uint8 out through the exported graphs, noise clipped to what a
-  picture can hold, and so are the baselines: **doing nothing**, the best **linear** filter of 8x8
-  patches, and **PCA** with as many latents.
+  picture can hold and occlusions of the middle size, and so are the baselines: **doing nothing**,
+  the best **linear** filter of 8x8 patches, and **PCA** with as many latents.
 - MSE is on [0, 1]. **difference** is ours against the report's; less is better for errors, more
   for decibels, SSIM and accuracy.
 """
@@ -92,13 +93,12 @@ def _rows(name: str, card: Manifest | None) -> Iterator[list[str]]:
     """A row for each number of the report, or for MSE and PSNR where it gives none."""
     shown = f"`{name}`"
     for reported in REPORTED.get(name, (Reported({}),)):
-        spec = reported.corruption.served
-        task = f"{reported.task}, {in_words(spec)}" if spec else reported.task
+        task = f"{reported.task}{_tested(reported.corruption)}"
         ours = _score(card, reported, "model", "report")
         for key in reported.values or ("mse", "psnr"):
             theirs = reported.values.get(key)
             yield [
-                shown, task.replace("\n", " "), _NAMES[key],
+                shown, task, _NAMES[key],
                 "" if theirs is None else number(key, theirs),
                 _MISSING if card is None else _measured(ours, key),
                 "" if ours is None else str(ours.seeds),
@@ -109,6 +109,15 @@ def _rows(name: str, card: Manifest | None) -> Iterator[list[str]]:
                 ),
             ]  # fmt: skip
             shown = task = ""
+
+
+def _tested(corruption: Corruption) -> str:
+    """What the report tested with; as served it is the nearest that a request can ask for."""
+    if isinstance(corruption, Occlusion):
+        return f", occlusion of {corruption.low} to {corruption.high} pixels"
+    if isinstance(corruption, Gaussian):
+        return f", noise {corruption.std:g}{'' if corruption.clip else ' not clipped'}"
+    return ""
 
 
 def _score(card: Manifest | None, reported: Reported, subject: str, protocol: str) -> Score | None:
