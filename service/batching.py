@@ -8,6 +8,7 @@ flooded model holds one thread and no more.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,6 +24,10 @@ from service.statistics import Statistics
 
 Array = NDArray[Any]
 Outputs = tuple[Array, ...]
+
+# What the inputs of one run may hold, so that large images of many callers do not add up to more
+# memory than there is: a network needs some 40 times as much. One image may be larger.
+MOST_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,8 @@ class Batcher:
             self.statistics.fail.add(time.perf_counter() - came)
             raise self._overloaded()
         loop = asyncio.get_running_loop()
-        jobs = [
-            _Job(batch[i : i + self._max_batch], loop.create_future())
-            for i in range(0, len(batch), self._max_batch)
-        ]
+        step = self._fitting(batch)
+        jobs = [_Job(batch[i : i + step], loop.create_future()) for i in range(0, len(batch), step)]
         self._jobs.extend(jobs)
         self.waiting += len(batch)
         if self._runner is None:
@@ -132,7 +135,7 @@ class Batcher:
                 joins = not jobs or (
                     job.batch.shape[1:] == jobs[0].batch.shape[1:]
                     and job.batch.dtype == jobs[0].batch.dtype
-                    and size + len(job.batch) <= self._max_batch
+                    and size + len(job.batch) <= self._fitting(job.batch)
                 )
                 if not joins:
                     break
@@ -140,6 +143,11 @@ class Batcher:
                 size += len(job.batch)
             self._leave_queue(self._jobs.popleft())
         return jobs
+
+    def _fitting(self, batch: Array) -> int:
+        """How many images like those of `batch` fit in one run."""
+        numbers = math.prod(batch.shape[1:])
+        return max(1, min(self._max_batch, MOST_NUMBERS // max(1, numbers)))
 
     def _leave_queue(self, job: _Job) -> None:
         if job.queued:

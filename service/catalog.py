@@ -187,7 +187,7 @@ class Catalog:
         Raises:
             NotFound: no such model or version.
             AbilityMissing: the model asked for, or every model, lacks the ability.
-            Unprocessable: no model takes images of these sizes as they are.
+            Unprocessable: no model takes images of these sizes as they are; or a version of `auto`.
         """
         if name != AUTO:
             served = self.get(name, version)
@@ -199,15 +199,21 @@ class Catalog:
                     extra={"abilities": served.manifest.abilities, "models": others},
                 )
             return served
+        if version is not None:
+            raise Unprocessable(
+                f"version={version} is of no one model: name the model too, or leave both to auto"
+            )
         ranking = self.ranking(ability)
         if not ranking:
             raise AbilityMissing(f"no model that is served here can {ability}")
         fitting = [s for s in ranking if all(s.manifest.image.fits(*shape[:2]) for shape in shapes)]
         if not fitting and not resizable:
             sizes = sorted({str(s.manifest.image) for s in ranking})
-            size = "x".join(map(str, shapes[0][1::-1]))
+            sent = dict.fromkeys(f"{width}x{height}" for height, width, _ in shapes)
+            together = " together" if len(sent) > 1 else ""
             raise Unprocessable(
-                f"no model that can {ability} takes {size} images as they are: send "
+                f"no model that can {ability} takes {' and '.join(list(sent)[:3])} images"
+                f"{together} as they are: send "
                 f"{' or '.join(sizes)}, or ask for fit=resize",
                 extra={"sizes": sizes},
             )

@@ -8,6 +8,7 @@ import time
 import uuid
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
+_LEFT = 499  # as nginx counts callers that left before their answer
 _PROBES = {"/health/live", "/health/ready", "/metrics"}
 
 
@@ -56,6 +58,8 @@ class Observe:
 
         try:
             await self._app(scope, receive, observed_send)
+        except ClientDisconnect:  # nobody is there to answer, and nothing is wrong here
+            status = _LEFT
         except Exception:
             log.exception("request %s failed", request_id)
             if answered:  # too late for a problem: the server closes the connection

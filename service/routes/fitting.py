@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from fastapi import Request
 
 from service import images
-from service.errors import Unprocessable
+from service.errors import TooLarge, Unprocessable
 from service.images import Fit, Images
 from service.manifest import Ability, ImageShape
 from service.routes.running import aside, catalog_of
@@ -23,14 +24,27 @@ def choose(
     version: int | None,
     fit: Fit,
 ) -> Served:
-    """The model asked for, or the best that takes all of these. Raises as `Catalog.choose`."""
-    return catalog_of(request).choose(
+    """The model asked for, or the best that takes all of these.
+
+    Raises:
+        RequestError: as `Catalog.choose` does.
+        TooLarge: resized, they would have more pixels than one request may send.
+    """
+    served = catalog_of(request).choose(
         ability,
         name=model,
         version=version,
         shapes=[image.shape for image in sent],
         resizable=fit == "resize",
     )
+    limit = request.app.state.settings.max_pixels
+    pixels = sum(math.prod(_size(image, served.manifest.image)) for image in sent)
+    if fit == "resize" and pixels > limit:
+        raise TooLarge(
+            f"resized to what {served.manifest.name} takes, these are {pixels} pixels; up to "
+            f"{limit} are taken in one request: send fewer or smaller images"
+        )
+    return served
 
 
 async def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Images]:
@@ -56,11 +70,16 @@ async def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Im
 
 
 def _resized(image: Images, shape: ImageShape) -> Images:
+    size = _size(image, shape)
+    return image if size == image.shape[:2] else images.resize(image, *size)
+
+
+def _size(image: Images, shape: ImageShape) -> tuple[int, int]:
+    """Height and width of the image as the model takes it."""
     height, width = image.shape[:2]
     if shape.fits(height, width):
-        return image
-    return images.resize(
-        image,
+        return height, width
+    return (
         shape.height or max(height, shape.smallest),
         shape.width or max(width, shape.smallest),
     )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
 
 from service.batching import Run
 from service.catalog import Catalog
@@ -63,11 +64,33 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T], seconds: fl
     seconds = seconds or request.app.state.settings.request_timeout
     try:
         async with asyncio.timeout(seconds):
-            return await answer
+            return await _while_connected(request, answer)
     except TimeoutError:
         raise DeadlineExceeded(
             f"no answer within {seconds:g} s: send fewer images, or try again later"
         ) from None
+
+
+async def _while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """The answer, unless the caller leaves first: what it still has in a queue is dropped then.
+
+    Raises:
+        ClientDisconnect: it left.
+    """
+
+    async def departure() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass  # a body that the route did not ask for
+
+    work, left = asyncio.ensure_future(answer), asyncio.ensure_future(departure())
+    try:
+        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        work.cancel()
+        left.cancel()
 
 
 def _count(request: Request, served: Served, verb: str, images: int, run: Run | Batched) -> None:

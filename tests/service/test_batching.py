@@ -189,3 +189,18 @@ def test_whatever_arrives_each_caller_gets_its_own_answer_or_its_own_error(reque
         assert all(size <= max_batch for size in recorder.sizes)
 
     asyncio.run(all_of_them())
+
+
+@pytest.mark.anyio
+async def test_large_images_of_many_callers_do_not_add_up_to_one_large_run(executor, monkeypatch):
+    monkeypatch.setattr("service.batching.MOST_NUMBERS", 20)
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    large = [asyncio.create_task(batcher.submit(np.zeros((1, 9), np.int64))) for _ in range(5)]
+    alone = asyncio.create_task(batcher.submit(np.zeros((2, 50), np.int64)))
+    await asyncio.sleep(0.01)
+    recorder.gate.set()
+    await asyncio.gather(first, *large, alone)
+    assert recorder.sizes == [1, 2, 2, 1, 1, 1]
+    assert len((await alone).outputs[0]) == 2

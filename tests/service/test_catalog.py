@@ -120,6 +120,13 @@ def test_auto_takes_the_best_that_fits_by_size_then_channels(tmp_path):
     assert chosen(40, 40, 1) == "any"
 
 
+def test_images_that_no_one_model_takes_together_are_all_named(tmp_path):
+    toys.identity(tmp_path, "grey")
+    catalog = loaded(tmp_path)
+    with pytest.raises(Unprocessable, match="12x12 and 40x13 images together"):
+        catalog.choose("reconstruct", shapes=[(12, 12, 1), (13, 40, 1), (12, 12, 1)])
+
+
 def test_to_denoise_one_that_learned_to_comes_before_one_that_did_not(tmp_path):
     toys.identity(tmp_path, "plain", psnr=30)
     toys.identity(tmp_path, "denoiser", psnr=25, corruption="gaussian:0.2")

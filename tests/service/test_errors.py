@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from service import images
+from tests import toys
 from tests.conftest import running
 from tests.service.test_images import png_claiming
 
@@ -196,3 +197,19 @@ async def test_no_answer_in_time_is_a_504(settings, monkeypatch):
         answer = await client.post("/denoise?model=toy-identity", content=GOOD, headers=PNG)
     assert answer.status_code == 504
     assert "0.05 s" in answer.json()["detail"]
+
+
+async def test_a_version_without_a_model_is_refused_and_not_ignored(client):
+    answer = await client.post("/denoise?version=99", content=GOOD, headers=PNG)
+    assert answer.status_code == 422
+    assert "name the model" in answer.json()["detail"]
+
+
+async def test_resizing_does_not_get_round_the_limit_of_pixels(settings, tmp_path):
+    toys.identity(tmp_path, size=64)
+    settings = settings(models_dir=tmp_path, max_pixels=10_000)
+    async with running(settings) as client:
+        dot = images.encode_png(np.zeros((1, 1, 1), np.uint8))
+        answer = await client.post("/denoise?fit=resize", **form(*[("images", "a", dot)] * 3))
+    assert answer.status_code == 413
+    assert "12288 pixels" in answer.json()["detail"]
