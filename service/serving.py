@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -35,6 +36,9 @@ class Serve(Settings):
             workers=self.workers,
             access_log=False,  # service.middleware logs each request once, with its id
             log_config=configuration(self.log_format, self.log_level),
+            # What is under way is answered by then; a caller that never ends its body must not
+            # keep a process that was asked to stop.
+            timeout_graceful_shutdown=math.ceil(self.request_timeout),
         )
 
 

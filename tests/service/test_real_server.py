@@ -28,6 +28,7 @@ def free_port() -> int:
 def server(request, toy_models) -> Iterator[tuple[subprocess.Popen, str]]:
     port = free_port()
     flags = ["--port", str(port), "--models-dir", str(toy_models), "--log-format", "json"]
+    flags += ["--request-timeout", "2"]
     process = subprocess.Popen(
         [*AUTOENCODER, "serve", *flags, "--workers", str(request.param)],
         stderr=subprocess.PIPE,
@@ -65,6 +66,18 @@ def test_it_serves_over_a_socket_logs_each_request_and_stops_with_status_zero(se
     lines = [line for line in log.splitlines() if request_id in line]
     assert len(lines) == 1, "one line a request"
     assert lines[0].startswith("{"), "JSON lines were asked for"
+
+
+def test_a_caller_that_never_ends_its_body_does_not_keep_it_from_stopping(server):
+    process, url = server
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = "POST /denoise HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\n"
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\nabc".encode())
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
 
 
 def test_health_of_a_service_that_is_not_there_fails_and_says_so():
