@@ -194,6 +194,8 @@ def read(folder: Path) -> Manifest:
             or a file that is missing or has changed.
     """
     path = folder / FILE
+    if path.exists() and not path.is_file():  # a pipe would keep whoever reads it waiting for ever
+        raise ManifestError(f"{FILE} is no file")
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -209,10 +211,12 @@ def read(folder: Path) -> Manifest:
             f"{FILE} says {manifest.key}, but lies in {folder.parent.name}/{folder.name}"
         )
     for name, expected in manifest.files.items():
+        if not (folder / name).is_file():
+            raise ManifestError(f"{name} is missing")
         try:
             found = digest(folder / name)
-        except OSError:
-            raise ManifestError(f"{name} is missing") from None
+        except OSError as error:
+            raise ManifestError(f"{name} cannot be read: {error.strerror}") from None
         if found != expected:
             raise ManifestError(
                 f"{name} has changed: sha256 {found[:12]}…, but {FILE} says {expected[:12]}…"

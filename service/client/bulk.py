@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -104,8 +105,9 @@ def targets(files: Sequence[Path], out: Path, *, in_place: bool) -> list[Path]:
                 f"{first[target]} and {path} would both become {target}: do them in two runs, "
                 "with an --out each"
             )
-    read = {path.resolve() for path in files}
-    if not in_place and any(target.resolve() in read for target in written):
+    # realpath: Path.resolve raises on links in a circle, which are no more than one bad file.
+    read = set(map(os.path.realpath, files))
+    if not in_place and any(os.path.realpath(target) in read for target in written):
         raise Usage(
             f"--out {out} would overwrite the files that are read: give another, or say --in-place"
         )

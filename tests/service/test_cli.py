@@ -170,6 +170,14 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name_and_the_rest_is_done(ru
     assert "2 failed" in err
 
 
+def test_links_in_a_circle_are_one_bad_file_among_the_rest(run):
+    Path("noisy/loop.png").symlink_to("loop.png")
+    status, _, err = run("denoise", "noisy", "--out", "clean")
+    assert status == 1
+    assert "noisy/loop.png" in err
+    assert "6 of 7 images" in err
+
+
 def test_of_many_faults_the_first_twenty_are_told(run):
     Path("bad").mkdir()
     for i in range(30):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_a_manifest_that_breaks_the_contract_is_refused_and_says_where(folder, c
 def test_bytes_that_are_no_json_are_refused(folder):
     (folder / manifest.FILE).write_bytes(b"\xff{")
     with pytest.raises(ManifestError):
+        manifest.read(folder)
+
+
+@pytest.mark.parametrize("name", [manifest.FILE, "decoder.onnx"])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ManifestError, match=name):
         manifest.read(folder)
 
 
