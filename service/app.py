@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems, runtime
@@ -27,6 +27,7 @@ from service.routes import (
     models,
     server_settings,
 )
+from service.routes.options import known_options
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.canary = asyncio.Lock()
-    for routes in (images, latents, making, models, health):
+    for routes in (images, latents, making):
+        app.include_router(routes.router, dependencies=[Depends(known_options)])
+    for routes in (models, health):
         app.include_router(routes.router)
     for routes in (inference_protocol, model_repository, server_settings):
         app.include_router(routes.router)

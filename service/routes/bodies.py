@@ -38,6 +38,10 @@ class Upload:
     references: list[Images] | None = None
 
 
+# Names that were never registered, and that everybody sends.
+_ALIASES = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp", "image/x-png": "image/png"}
+
+
 async def read_upload(
     request: Request, *, taken: Collection[str] = ANY, references: bool = False
 ) -> Upload:
@@ -86,6 +90,7 @@ def media_type_of(request: Request, taken: Collection[str]) -> str:
         UnsupportedMedia: it is not one of `taken`; the detail lists them.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _ALIASES.get(media_type, media_type)
     if media_type not in taken:
         accepted = ", ".join(taken)
         raise UnsupportedMedia(

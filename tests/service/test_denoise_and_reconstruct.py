@@ -46,11 +46,11 @@ async def test_one_image_as_the_body_comes_back_as_a_png_with_the_models_name(cl
     assert "Quality-PSNR" not in answer.headers, "nothing to score against"
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "JPEG"])
-async def test_every_kind_of_file_is_taken(client, kind):
+@pytest.mark.parametrize("name", ["png", "bmp", "tiff", "webp", "jpeg", "jpg", "x-ms-bmp"])
+async def test_every_kind_of_file_is_taken(client, name):
     buffer = io.BytesIO()
-    Image.fromarray(COLOUR).save(buffer, kind)
-    headers = {"Content-Type": f"image/{kind.lower()}"}
+    Image.fromarray(COLOUR).save(buffer, {"jpg": "JPEG", "x-ms-bmp": "BMP"}.get(name, name))
+    headers = {"Content-Type": f"image/{name}"}
     answer = await client.post("/denoise", content=buffer.getvalue(), headers=headers)
     assert answer.status_code == 200, answer.text
     np.testing.assert_array_equal(

@@ -106,6 +106,8 @@ async def test_a_fault_in_the_body_is_a_clear_problem_and_the_service_goes_on(cl
         ("simulate=gaussian:0.1&seed=-1", 422, "seed"),
         ("fit=crop", 422, "resize"),
         ("quality=maybe", 422, "quality"),
+        ("modle=toy-identity", 422, "did you mean model?"),
+        ("x=1", 422, "simulate"),
     ],
 )
 async def test_a_fault_in_an_option_says_what_would_have_worked(client, query, status, says):
