@@ -16,7 +16,7 @@ test: $(TEST_VENV)/.ready  ## all tests
 	$(TEST_VENV)/bin/python -m pytest
 
 test-service: $(VENV)/.ready-test  ## the service's tests, in an environment without torch
-	$(VENV)/bin/python -m pytest tests/service
+	$(VENV)/bin/python -m pytest -n auto tests/service
 
 check: $(TEST_VENV)/.ready  ## lint, format and types
 	$(TEST_VENV)/bin/ruff check . && $(TEST_VENV)/bin/ruff format --check . && $(TEST_VENV)/bin/mypy
