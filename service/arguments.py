@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from argparse import ArgumentParser, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
 from pathlib import Path
 
 
@@ -88,10 +89,17 @@ def _command(commands: _SubParsersAction[ArgumentParser], name: str, does: str) 
         "--url", default=url, help="where the service is; else AUTOENCODER_URL (now: %(default)s)"
     )
     command.add_argument(
-        "--timeout", type=float, default=60.0, help="seconds to wait for an answer (default: 60)"
+        "--timeout", type=_seconds, default=60.0, help="seconds to wait for an answer (default: 60)"
     )
     command.set_defaults(command=name)
     return command
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:  # and no NaN either
+        raise ArgumentTypeError(f"{text} is no time to wait: give seconds, more than 0")
+    return seconds
 
 
 def _files(command: ArgumentParser) -> None:

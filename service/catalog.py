@@ -135,7 +135,7 @@ class Catalog:
         """
         versions = self._served.get(name)
         if versions is None:
-            close = difflib.get_close_matches(name, self._served, n=3)
+            close = difflib.get_close_matches(name.lower(), self._served, n=3)
             known = f"did you mean {' or '.join(close)}?" if close else "see GET /models"
             raise NotFound(f"there is no model {name[:64]!r}: {known}", extra={"models": close})
         if version is None:

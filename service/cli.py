@@ -41,7 +41,7 @@ def main(given: list[str] | None = None) -> None:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRAS:
             raise
-        extra = f"pip install 'autoencoder-service[{_EXTRAS[missing]}]'"
+        extra = f"pip install '.[{_EXTRAS[missing]}]' in the project's checkout"
         sys.exit(f"autoencoder: this command needs {missing}: {extra}")
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell says it of a program that Ctrl-C ended

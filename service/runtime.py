@@ -38,7 +38,7 @@ def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort
         raise DeviceError(
             "CUDA was asked for, but onnxruntime could not start it: see that the driver is "
             "there (nvidia-smi, 580 or newer) and the libraries too "
-            "(pip install 'autoencoder-service[gpu]'), or set AUTOENCODER_DEVICE=cpu"
+            "(pip install '.[gpu]' in the project's checkout), or set AUTOENCODER_DEVICE=cpu"
         )
     return session
 

@@ -26,7 +26,8 @@ try:
     import httpx as _httpx  # noqa: F401  # the rest of the package needs it
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "service.client needs httpx: pip install 'autoencoder-service[client]'", name="httpx"
+        "service.client needs httpx: pip install '.[client]' in the project's checkout",
+        name="httpx",
     ) from error
 
 from service.client.batches import Limits

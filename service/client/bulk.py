@@ -39,6 +39,8 @@ _PIXELS = 2_000_000
 _TOLD = 20
 WRITTEN = {".png", ".jpg", ".jpeg", ".webp"}
 READ = WRITTEN | {".bmp", ".tif", ".tiff"}
+# Files to whoever reads them, though a folder of that name could be made.
+_NOT_WRITTEN = (READ | {".gif", ".npy", ".json", ".csv", ".pdf", ".svg", ".avif"}) - WRITTEN
 
 # No fault of one file: the next would meet the same.
 _OF_ALL = (Unreachable, NotFound, AbilityMissing)
@@ -71,27 +73,34 @@ def console() -> Console:
 def expand(given: Iterable[Path]) -> list[Path]:
     """The files, and in the place of a folder the pictures that lie in it.
 
+    A folder without any stands for itself among them: it fails, and harms no other.
+
     Raises:
-        Usage: a folder without pictures.
+        Usage: there is nothing but such folders.
     """
     files: list[Path] = []
     for path in given:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in READ)
-        if not inside:
-            raise Usage(f"no picture lies in {path}: {', '.join(sorted(READ))} are looked for")
-        files += inside
+        inside = _inside(path) if path.is_dir() else []
+        files += inside or [path]
+    if all(path.is_dir() for path in files):
+        where = " or ".join(map(str, files))
+        raise Usage(f"no picture lies in {where}: {', '.join(sorted(READ))} are looked for")
     return files
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in READ)
 
 
 def targets(files: Sequence[Path], out: Path, *, in_place: bool) -> list[Path]:
     """Where the answer to each file is written.
 
     Raises:
-        Usage: two files would become one, or an answer would overwrite a file that is read.
+        Usage: two files would become one, an answer would overwrite a file that is read, or
+            `out` is a file of a kind that is not written.
     """
+    if out.suffix.lower() in _NOT_WRITTEN and not out.is_dir():
+        raise Usage(f"{out} is not written: give --out a folder, or a .png, .jpg or .webp")
     if out.suffix.lower() in WRITTEN and not out.is_dir():
         if len(files) > 1:
             raise Usage(f"{len(files)} files do not fit into {out}: give --out a folder")

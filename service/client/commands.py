@@ -48,6 +48,8 @@ def _denoise(options: Namespace) -> int:
     originals: Path | None = options.references
     if originals and options.simulate:
         raise Usage("--simulate takes the files as clean: give no --references with it")
+    if options.scores and not originals and not options.simulate:
+        raise Usage("--scores needs --references FOLDER to score against, or --simulate")
 
     async def call(client: AsyncClient, group: Group) -> Denoised:
         paths = [path for _, path in group]

@@ -51,6 +51,10 @@ def items(pictures: Pictures) -> list[Item]:
         return list(_uint8(pictures))
     if isinstance(pictures, str | os.PathLike):
         path = Path(pictures)
+        if path.is_dir():
+            raise FileNotFoundError(
+                f"{path} is a folder: send the pictures in it, if there are any"
+            )
         if not path.is_file():
             raise FileNotFoundError(f"{path} is no file")
         return [path]

@@ -237,7 +237,9 @@ class Verbs:
     def model(self, name: str, *, version: int | None = None) -> Steps[Card]:
         """A model's card (NAME, or NAME/VERSION): manifest, scores, recipe, provenance."""
         name, _, said = name.partition("/")
-        ask = asking("GET", f"/models/{quote(name, safe='')}", {"version": version or said or None})
+        # Dots too: `..` would be taken for the folder above before the service ever saw it.
+        path = f"/models/{quote(name, safe='').replace('.', '%2E')}"
+        ask = asking("GET", path, {"version": version or said or None})
         response = yield from good(ask, self._retries)
         return answers.read(Card, answers.json_of(response), response)
 

@@ -163,6 +163,8 @@ def decode_base64(text: str, where: str) -> bytes:
     Raises:
         Malformed: it is neither; `where` says which it was.
     """
+    if any(space in text for space in " \n\r\t"):  # `base64 FILE` breaks its lines
+        text = "".join(text.split())
     prefix = _DATA_URI.match(text)
     try:
         return base64.b64decode(text[prefix.end() :] if prefix else text, validate=True)

@@ -101,6 +101,8 @@ def test_the_highest_version_answers_unless_another_is_asked_for(tmp_path):
 
 def test_an_unknown_name_gets_close_matches(toy_models):
     with pytest.raises(NotFound, match="did you mean toy-identity"):
+        loaded(toy_models).get("TOY_Identity")
+    with pytest.raises(NotFound, match="did you mean toy-identity"):
         loaded(toy_models).get("toy-identify")
 
 

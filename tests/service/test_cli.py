@@ -178,6 +178,22 @@ def test_links_in_a_circle_are_one_bad_file_among_the_rest(run):
     assert "6 of 7 images" in err
 
 
+def test_a_folder_without_pictures_is_one_bad_argument_among_the_rest(run):
+    Path("empty").mkdir()
+    status, _, err = run("denoise", "empty", "noisy", "--out", "clean")
+    assert status == 1
+    assert "empty is a folder" in err
+    assert "6 of 7 images" in err
+    assert len(list(Path("clean").iterdir())) == 6
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+def test_a_timeout_is_a_time(run, seconds):
+    status, _, err = run("models", "--timeout", seconds)
+    assert status == 2
+    assert "--timeout" in err
+
+
 def test_of_many_faults_the_first_twenty_are_told(run):
     Path("bad").mkdir()
     for i in range(30):
@@ -299,6 +315,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_done(run, server):
     Path("l.json").write_text("[]")
     for arguments, says in {
         ("denoise", "noisy", "--out", "a.png"): "folder",
+        ("denoise", "noisy/0.png", "--out", "a.bmp"): "a.bmp is not written: give --out a folder",
+        ("denoise", "noisy", "--out", "clean", "--scores", "s.csv"): "--references",
         ("denoise", "empty", "--out", "clean"): "no picture lies in empty",
         ("denoise", "noisy", "other", "--out", "clean"): "both become",
         ("denoise", "noisy", "--out", "c", "--references", "noisy", "--simulate", "gaussian:1"): "clean",
@@ -349,7 +367,7 @@ def test_a_command_whose_libraries_are_not_there_says_what_to_install():
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert outcome.returncode == 1
-        assert f"pip install 'autoencoder-service[{extra}]'" in outcome.stderr
+        assert f"pip install '.[{extra}]' in the project's checkout" in outcome.stderr
         assert "Traceback" not in outcome.stderr
 
 

@@ -324,7 +324,7 @@ def test_without_httpx_the_client_says_what_to_install():
     outcome = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert "pip install 'autoencoder-service[client]'" in outcome.stderr
+    assert "pip install '.[client]' in the project's checkout" in outcome.stderr
 
 
 async def test_a_program_that_only_calls_needs_no_runtime_and_no_server():

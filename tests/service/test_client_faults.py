@@ -163,6 +163,18 @@ def test_each_refusal_has_its_own_exception(toy_models):
         assert caught.value.extra["models"] == ["toy-identity"]
 
 
+@pytest.mark.parametrize("name", ["..", "../x", ".", "a/../../metrics", "a?b", "a#b"])
+def test_a_name_that_is_a_path_is_a_name_that_there_is_none_of(toy_models, name):
+    with (
+        listening(create_app(Settings(models_dir=toy_models))) as url,
+        Client(url) as client,
+        pytest.raises((NotFound, Unprocessable)) as refused,
+    ):
+        client.model(name)
+    assert "GET /:" not in str(refused.value)
+    assert name.partition("/")[0] in refused.value.detail or "version" in refused.value.detail
+
+
 def test_a_late_answer_is_told_from_none(scripted):
     late = (
         504,

@@ -69,6 +69,15 @@ async def test_a_form_with_several_images_of_several_sizes_answers_each_in_its_p
     assert body["timing_ms"]["total"] >= body["timing_ms"]["infer"] > 0
 
 
+async def test_json_takes_base64_in_lines_as_the_program_base64_writes_it(client):
+    lines = base64.encodebytes(png(GREY)).decode()
+    assert "\n" in lines.strip()
+    for text in (lines, f"data:image/png;base64,{lines}", f" {lines}\r\n"):
+        answer = await client.post("/denoise", json={"images": [text]})
+        assert answer.status_code == 200, answer.text
+        np.testing.assert_array_equal(decoded(answer.json()["images"][0]), GREY)
+
+
 async def test_json_takes_base64_and_data_uris(client):
     body = {"images": [b64(GREY), f"data:image/png;base64,{b64(OTHER)}"]}
     answer = await client.post("/reconstruct", json=body)
