@@ -32,11 +32,15 @@ MOST_NUMBERS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a request got: its outputs `[B,...]`, and the seconds it waited and ran."""
+    """What a request got: its outputs `[B,...]`, and the seconds it waited and ran.
+
+    `images` counts all that ran together, its own and others'; the most, where it was split.
+    """
 
     outputs: Outputs
     queue: float
     infer: float
+    images: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -113,7 +117,8 @@ class Batcher:
                 except RuntimeError as error:  # the executor was shut down: nobody may hang
                     outcome = [error] * len(jobs)
                 seconds = time.perf_counter() - started
-                share = seconds / sum(map(len, inputs))
+                images = sum(map(len, inputs))
+                share = seconds / images
                 self._seconds_per_image += 0.2 * (share - self._seconds_per_image)
                 for job, result in zip(jobs, outcome, strict=True):
                     if job.answer.done():  # the caller left while it ran
@@ -121,7 +126,7 @@ class Batcher:
                     if isinstance(result, Exception):
                         job.answer.set_exception(result)
                     else:
-                        job.answer.set_result(Run(result, started - job.since, seconds))
+                        job.answer.set_result(Run(result, started - job.since, seconds, images))
         finally:
             self._runner = None
 
@@ -194,4 +199,5 @@ def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
 def _rejoin(runs: Sequence[Run]) -> Run:
     columns = zip(*(run.outputs for run in runs), strict=True)
     outputs = tuple(np.concatenate(column) for column in columns)
-    return Run(outputs, runs[0].queue, sum(run.infer for run in runs))
+    infer, images = sum(run.infer for run in runs), max(run.images for run in runs)
+    return Run(outputs, runs[0].queue, infer, images)

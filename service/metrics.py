@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 # Images like those of the test set fall evenly between 0 and 100; drift gathers at the top.
 _PERCENT = (5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _DECIBEL = (5, 10, 15, 17.5, 20, 22.5, 25, 27.5, 30, 32.5, 35, 40, 50, 60)
 
 
@@ -16,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, processor time, files, start
         self.requests = Counter(
             "autoencoder_requests_total",
             "Answered requests",
@@ -49,6 +51,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.batch_images = Histogram(
+            "autoencoder_batch_images",
+            "Images in the run that answered a request, its own and its neighbours'",
+            ["model"],
+            buckets=_IMAGES,
+            registry=self.registry,
+        )
         self.psnr = Histogram(
             "autoencoder_quality_psnr_db",
             "PSNR of answers whose reference is known, in dB",
@@ -70,6 +79,12 @@ class Metrics:
             buckets=_PERCENT,
             registry=self.registry,
         )
+        self.test_psnr = Gauge(
+            "autoencoder_test_psnr_db",
+            "Mean PSNR over the model's test set, as served, at its own task: what to expect",
+            ["model", "version", "verb"],
+            registry=self.registry,
+        )
         self.waiting = Gauge(
             "autoencoder_waiting_images",
             "Images in a model's queues",
@@ -87,3 +102,4 @@ class Metrics:
         """Ends the series of a version that is served no more: they would stand still forever."""
         for gauge in (self.waiting, self.ready):
             gauge.remove(model, str(version))
+        self.test_psnr.remove_by_labels({"model": model, "version": str(version)})

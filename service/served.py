@@ -22,11 +22,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Batched:
-    """What a list of inputs became, in their order, and the seconds of the slowest run."""
+    """What a list of inputs became, in their order, the seconds of it, and its largest run."""
 
     outputs: list[tuple[Array, ...]]
     queue: float
     infer: float
+    images: int
 
 
 class Served:
@@ -77,13 +78,14 @@ class Served:
         for i, item in enumerate(items):
             groups.setdefault(item.shape, []).append(i)
         outputs: list[tuple[Array, ...]] = [()] * len(items)
-        queue = infer = 0.0
+        queue, infer, together = 0.0, 0.0, 0
         for places in groups.values():
             run = await self.run(verb, np.stack([items[i] for i in places]))
             queue, infer = max(queue, run.queue), infer + run.infer
+            together = max(together, run.images)
             for row, place in enumerate(places):
                 outputs[place] = tuple(output[row] for output in run.outputs)
-        return Batched(outputs, queue, infer)
+        return Batched(outputs, queue, infer, together)
 
     async def answers_as_known(self) -> bool:
         """Whether the known image, through the real queue, still gives the known answer."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,6 +12,8 @@ from pydantic import BaseModel, Field
 
 from service.routes.running import catalog_of
 from service.served import Served
+
+_SCORED: tuple[Literal["denoise", "reconstruct"], ...] = ("denoise", "reconstruct")
 
 router = APIRouter(tags=["health"])
 
@@ -69,4 +73,7 @@ async def metrics(request: Request) -> Response:
     for served in catalog_of(request):
         card = served.manifest
         state.metrics.waiting.labels(card.name, card.version).set(served.waiting)
+        for verb in _SCORED:
+            if math.isfinite(psnr := card.served_psnr(verb)):
+                state.metrics.test_psnr.labels(card.name, card.version, verb).set(psnr)
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -100,4 +100,5 @@ def _count(request: Request, served: Served, verb: str, images: int, run: Run | 
     timing["infer"] = timing.get("infer", 0.0) + run.infer
     metrics.queue_seconds.labels(card.name).observe(run.queue)
     metrics.infer_seconds.labels(card.name).observe(run.infer)
+    metrics.batch_images.labels(card.name).observe(run.images)
     metrics.images.labels(card.name, card.version, verb).inc(images)

@@ -88,6 +88,7 @@ async def test_an_unloaded_model_that_cannot_be_loaded_stays_away_with_its_reaso
 
 async def test_an_unloaded_model_is_gone_from_both_apis_and_from_memory(own):
     await own.get("/health/ready")
+    assert 'autoencoder_test_psnr_db{model="toy-identity"' in (await own.get("/metrics")).text
     served = weakref.ref(own.app.state.catalog.get("toy-identity"))
     assert (
         await own.post(UNLOAD, json={"parameters": {"unload_dependents": False}})
@@ -98,7 +99,8 @@ async def test_an_unloaded_model_is_gone_from_both_apis_and_from_memory(own):
     assert "toy-identity" not in (await own.get("/health/ready")).json()["models"]
     gauges = [
         line for line in (await own.get("/metrics")).text.splitlines()
-        if line.startswith(("autoencoder_model_ready", "autoencoder_waiting")) and "toy-identity" in line
+        if line.startswith(("autoencoder_model_ready", "autoencoder_waiting", "autoencoder_test"))
+        and "toy-identity" in line
     ]  # fmt: skip
     assert gauges == []
     assert (await own.post(UNLOAD)).status_code == 200, "twice is once"

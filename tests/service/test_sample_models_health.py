@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from service import images
+from service import images, npy
 from service.batching import Run
 from tests.service.test_errors import GOOD, PNG
 
@@ -115,6 +115,19 @@ async def test_metrics_count_requests_images_and_quality(client):
     psnr = 'autoencoder_quality_psnr_db_count{model="toy-identity",verb="denoise"}'
     assert metric(text, psnr) == 1
     assert metric(text, 'autoencoder_model_ready{model="toy-vae",version="1"}') == 1
+    expected = client.app.state.catalog.get("toy-identity").manifest.served_psnr("denoise")
+    test_psnr = 'autoencoder_test_psnr_db{model="toy-identity",verb="denoise",version="1"}'
+    assert metric(text, test_psnr) == expected
+    assert metric(text, "process_resident_memory_bytes") > 2**20
+
+
+async def test_metrics_tell_how_many_images_ran_together(client):
+    batch = npy.write(np.zeros((5, 12, 12), np.uint8))
+    npys = {"Content-Type": npy.MEDIA_TYPE}
+    await client.post("/denoise?model=toy-identity", content=batch, headers=npys)
+    text = (await client.get("/metrics")).text
+    assert metric(text, 'autoencoder_batch_images_sum{model="toy-identity"}') == 5
+    assert metric(text, 'autoencoder_batch_images_bucket{le="4.0",model="toy-identity"}') == 0
 
 
 async def test_docs_work_without_the_internet(client):
