@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import Overloaded
+from service.backlog import Backlog
+from service.errors import DeadlineExceeded, Overloaded
 from service.statistics import Statistics
 
 Array = NDArray[Any]
@@ -47,6 +48,8 @@ class Run:
 class _Job:
     batch: Array
     answer: asyncio.Future[Run]
+    deadline: float  # of time.monotonic
+    seconds: float  # that it is expected to run
     since: float = field(default_factory=time.perf_counter)
     queued: bool = True
 
@@ -60,34 +63,42 @@ class Batcher:
         *,
         executor: Executor,
         max_batch: int,
-        max_waiting: int,
+        backlog: Backlog,
     ) -> None:
         self._function = function
         self._executor = executor
         self._max_batch = max_batch
-        self._max_waiting = max_waiting
+        self.backlog = backlog
         self._jobs: deque[_Job] = deque()
         self._runner: asyncio.Task[None] | None = None
-        self._seconds_per_image = 0.0
-        self.waiting = 0
+        self._seconds_per_byte = 0.0
         self.statistics = Statistics()
 
-    async def submit(self, batch: Array) -> Run:
+    async def submit(self, batch: Array, *, deadline: float = math.inf) -> Run:
         """Runs `batch` `[B,...]`, B >= 1, joined with what else waits; splits it if it is large.
 
+        What has not begun to run at `deadline`, of `time.monotonic`, never does.
+
         Raises:
-            Overloaded: too many images wait already.
+            Overloaded: too much waits already, or so much that the answer would come too late.
+            DeadlineExceeded: the deadline passed in the queue.
             Exception: whatever the function raised for this batch, and for this batch only.
         """
         came = time.perf_counter()
-        if self.waiting and self.waiting + len(batch) > self._max_waiting:
+        expected = batch.nbytes * self._seconds_per_byte
+        try:
+            self.backlog.admit(len(batch), batch.nbytes, expected, deadline)
+        except Overloaded:
             self.statistics.fail.add(time.perf_counter() - came)
-            raise self._overloaded()
+            raise
         loop = asyncio.get_running_loop()
         step = self._fitting(batch)
-        jobs = [_Job(batch[i : i + step], loop.create_future()) for i in range(0, len(batch), step)]
+        jobs = [
+            _Job(part, loop.create_future(), deadline, expected * len(part) / len(batch))
+            for part in (batch[i : i + step] for i in range(0, len(batch), step))
+        ]
         self._jobs.extend(jobs)
-        self.waiting += len(batch)
+        self.backlog.add(len(batch), batch.nbytes, expected)
         if self._runner is None:
             # The task starts in the loop's next turn: whatever arrived in this one runs with it.
             self._runner = loop.create_task(self._drain())
@@ -98,7 +109,7 @@ class Batcher:
             raise
         finally:
             for job in jobs:  # a caller that left, or a split request that failed half-way
-                self._leave_queue(job)
+                self._drop(job)
                 if not job.answer.cancel() and not job.answer.cancelled():
                     job.answer.exception()  # seen: a second fault of one request is no news
         run = runs[0] if len(runs) == 1 else _rejoin(runs)
@@ -118,9 +129,9 @@ class Batcher:
                     outcome = [error] * len(jobs)
                 seconds = time.perf_counter() - started
                 images = sum(map(len, inputs))
-                share = seconds / images
-                self._seconds_per_image += 0.2 * (share - self._seconds_per_image)
+                self._learn(seconds / sum(part.nbytes for part in inputs))
                 for job, result in zip(jobs, outcome, strict=True):
+                    self.backlog.done(job.seconds)
                     if job.answer.done():  # the caller left while it ran
                         continue
                     if isinstance(result, Exception):
@@ -131,11 +142,14 @@ class Batcher:
             self._runner = None
 
     def _next(self) -> list[_Job]:
-        """The jobs at the head of the queue that fit in one run; those of departed callers go."""
+        """The jobs at the head of the queue that fit in one run; those nobody waits for go."""
         jobs: list[_Job] = []
         size = 0
+        now = time.monotonic()
         while self._jobs:
             job = self._jobs[0]
+            if now >= job.deadline:
+                self._expire(job)
             if job.queued:
                 joins = not jobs or (
                     job.batch.shape[1:] == jobs[0].batch.shape[1:]
@@ -157,7 +171,24 @@ class Batcher:
     def _leave_queue(self, job: _Job) -> None:
         if job.queued:
             job.queued = False
-            self.waiting -= len(job.batch)
+            self.backlog.remove(len(job.batch), job.batch.nbytes)
+
+    def _drop(self, job: _Job) -> None:
+        """Takes a job out of the queue that shall never run."""
+        if job.queued:
+            self._leave_queue(job)
+            self.backlog.done(job.seconds)
+            self.statistics.dropped(len(job.batch), expired=time.monotonic() >= job.deadline)
+
+    def _expire(self, job: _Job) -> None:
+        self._drop(job)
+        if not job.answer.done():
+            job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
+
+    def _learn(self, seconds_per_byte: float) -> None:
+        """A moving average; bytes, since large images of a convolution take longer than small."""
+        weight = 0.2 if self._seconds_per_byte else 1.0
+        self._seconds_per_byte += weight * (seconds_per_byte - self._seconds_per_byte)
 
     def _run(self, inputs: Sequence[Array]) -> list[Outputs | Exception]:
         started = time.perf_counter()
@@ -176,14 +207,6 @@ class Batcher:
             return results
         # One caller's fault is not its neighbours': each alone, and only the guilty one fails.
         return [result for batch in inputs for result in self._run([batch])]
-
-    def _overloaded(self) -> Overloaded:
-        seconds = max(1, round(self.waiting * self._seconds_per_image + 0.5))
-        return Overloaded(
-            f"{self.waiting} images wait for this model already, and at most "
-            f"{self._max_waiting} may: try again in {seconds} s",
-            headers={"Retry-After": str(seconds)},
-        )
 
 
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:

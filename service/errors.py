@@ -28,7 +28,8 @@ class RequestError(AutoencoderError):
     """A request that cannot be answered as asked.
 
     `detail` is one sentence for a person and says what would have worked; `extra` goes into the
-    problem document as further members (RFC 9457, section 3.2); `headers` onto the answer.
+    problem document as further members (RFC 9457, section 3.2); `headers` onto the answer;
+    `reason` is one word for the metrics, where the status alone does not say it.
     """
 
     status: ClassVar[int] = 400
@@ -38,11 +39,13 @@ class RequestError(AutoencoderError):
         self,
         detail: str,
         *,
+        reason: str = "",
         extra: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.reason = reason
         self.extra = extra or {}
         self.headers = headers or {}
 

@@ -42,6 +42,7 @@ class Observe:
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         timing: dict[str, float] = {}
         scope.setdefault("state", {}).update(request_id=request_id, timing=timing, started=started)
+        scope["state"]["arrived"] = time.monotonic()
         status, answered = 500, False
 
         async def observed_send(message: Message) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.admission import admit
+from service.backlog import Backlog
 from service.batching import Batcher, Run
 from service.sampling import unpacked
 from service.settings import Settings
@@ -45,20 +47,15 @@ class Served:
         }
         known = self.golden.image[None]
         self.pixels_per_latent = known[..., 0].size / model.encode(known).latents.size
+        self.backlog = Backlog(
+            max_images=settings.max_waiting, max_bytes=settings.max_waiting_bytes
+        )
         self._queues = {
             verb: Batcher(
-                function,
-                executor=executor,
-                max_batch=settings.max_batch,
-                max_waiting=settings.max_waiting,
+                function, executor=executor, max_batch=settings.max_batch, backlog=self.backlog
             )
             for verb, function in verbs.items()
         }
-
-    @property
-    def waiting(self) -> int:
-        """Images in this model's queues."""
-        return sum(queue.waiting for queue in self._queues.values())
 
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one image's latents; the least, where it follows the image's size."""
@@ -68,11 +65,16 @@ class Served:
         """What that verb's queue did since the model was loaded."""
         return self._queues[verb].statistics
 
-    async def run(self, verb: str, batch: Array) -> Run:
-        """One batch `[B,...]` through encode, decode, reconstruct, classify or sample."""
-        return await self._queues[verb].submit(batch)
+    async def run(self, verb: str, batch: Array, *, deadline: float = math.inf) -> Run:
+        """One batch `[B,...]` through encode, decode, reconstruct, classify or sample.
 
-    async def run_each(self, verb: str, items: Sequence[Array]) -> Batched:
+        Raises as `Batcher.submit` does.
+        """
+        return await self._queues[verb].submit(batch, deadline=deadline)
+
+    async def run_each(
+        self, verb: str, items: Sequence[Array], *, deadline: float = math.inf
+    ) -> Batched:
         """Items of any mixture of shapes, each shape as one batch; outputs in the items' order."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, item in enumerate(items):
@@ -80,7 +82,7 @@ class Served:
         outputs: list[tuple[Array, ...]] = [()] * len(items)
         queue, infer, together = 0.0, 0.0, 0
         for places in groups.values():
-            run = await self.run(verb, np.stack([items[i] for i in places]))
+            run = await self.run(verb, np.stack([items[i] for i in places]), deadline=deadline)
             queue, infer = max(queue, run.queue), infer + run.infer
             together = max(together, run.images)
             for row, place in enumerate(places):

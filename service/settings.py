@@ -44,13 +44,18 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         16_384, ge=1, description="images that may wait for one model before 503"
     )
+    max_waiting_bytes: int = Field(
+        256 * 2**20, ge=1024, description="bytes of images that may wait for one model before 503"
+    )
     max_images: int = Field(4096, ge=1, description="images in one request")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="bytes in one request body")
     max_pixels: int = Field(
         8_000_000, ge=1, description="pixels in one request, checked before decoding"
     )
     request_timeout: Annotated[float, Field(gt=0)] = Field(
-        30.0, description="seconds a request may wait for its answer before 504"
+        30.0,
+        description="seconds a request may wait for its answer before 504; a caller may ask for "
+        "less by X-Request-Timeout",
     )
     ready_timeout: Annotated[float, Field(gt=0)] = Field(
         1.5, description="seconds the canary of /health/ready may take"

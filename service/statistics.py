@@ -35,6 +35,8 @@ class Statistics:
     """
 
     images: int = 0
+    departed: int = 0  # images that never ran, since nobody waited for them any more
+    expired: int = 0  # images that never ran, since their deadline passed in the queue
     last: float = 0.0
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
@@ -51,6 +53,13 @@ class Statistics:
         self.success.add(total)
         self.queue.add(queue)
         self.infer.add(infer)
+
+    def dropped(self, images: int, *, expired: bool) -> None:
+        """Images left the queue without a run."""
+        if expired:
+            self.expired += images
+        else:
+            self.departed += images
 
     def ran(self, size: int, *, join: float, infer: float, split: float) -> None:
         """One run of `size` images; called from the thread that ran it, of which there is one."""

@@ -72,7 +72,7 @@ async def metrics(request: Request) -> Response:
     state = request.app.state
     for served in catalog_of(request):
         card = served.manifest
-        state.metrics.waiting.labels(card.name, card.version).set(served.waiting)
+        state.metrics.waiting.labels(card.name, card.version).set(served.backlog.images)
         for verb in _SCORED:
             if math.isfinite(psnr := card.served_psnr(verb)):
                 state.metrics.test_psnr.labels(card.name, card.version, verb).set(psnr)

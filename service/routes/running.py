@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
+from service import deadlines
 from service.batching import Run
 from service.catalog import Catalog
 from service.errors import DeadlineExceeded
@@ -46,7 +48,8 @@ async def run_each(
         Overloaded: too much waits already.
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
     """
-    batched = await _in_time(request, served.run_each(verb, items), seconds)
+    deadline = _deadline(request, seconds)
+    batched = await _in_time(request, served.run_each(verb, items, deadline=deadline))
     _count(request, served, verb, len(items), batched)
     return batched.outputs
 
@@ -55,19 +58,37 @@ async def run_batch(
     request: Request, served: Served, verb: str, batch: Array, *, seconds: float | None = None
 ) -> tuple[Array, ...]:
     """The same for one batch `[B,...]`; its outputs come as batches."""
-    run = await _in_time(request, served.run(verb, batch), seconds)
+    deadline = _deadline(request, seconds)
+    run = await _in_time(request, served.run(verb, batch, deadline=deadline))
     _count(request, served, verb, len(batch), run)
     return run.outputs
 
 
-async def _in_time(request: Request, answer: Coroutine[Any, Any, T], seconds: float | None) -> T:
-    seconds = seconds or request.app.state.settings.request_timeout
+def _deadline(request: Request, seconds: float | None) -> float:
+    """When the request's answer would be of no use, of `time.monotonic`.
+
+    What the caller says in X-Request-Timeout counts from the request's arrival. The setting, or
+    `seconds`, counts from its first run, so that a slow upload does not use it up.
+    """
+    state = request.state
+    if not hasattr(state, "deadline"):
+        ours = seconds or request.app.state.settings.request_timeout
+        theirs = deadlines.patience(request.headers)
+        state.deadline, state.allowed = min(
+            (time.monotonic() + ours, ours), (state.arrived + theirs, theirs)
+        )
+    deadline: float = state.deadline
+    return deadline
+
+
+async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(request.state.deadline - time.monotonic()):
             return await _while_connected(request, answer)
-    except TimeoutError:
+    except (TimeoutError, DeadlineExceeded):
         raise DeadlineExceeded(
-            f"no answer within {seconds:g} s: send fewer images, or try again later"
+            f"no answer within {request.state.allowed:g} s: send fewer images, allow more time "
+            f"({deadlines.HEADER}), or try again later"
         ) from None
 
 

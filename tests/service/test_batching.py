@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.backlog import Backlog
 from service.batching import Batcher
-from service.errors import Overloaded
+from service.errors import DeadlineExceeded, Overloaded
 
 POISON = 255
 
@@ -39,8 +41,11 @@ def executor():
         yield executor
 
 
-def made(function, executor, *, max_batch=8, max_waiting=1000) -> Batcher:
-    return Batcher(function, executor=executor, max_batch=max_batch, max_waiting=max_waiting)
+def made(
+    function, executor, *, max_batch=8, max_waiting=1000, max_bytes=2**20, backlog=None
+) -> Batcher:
+    backlog = backlog or Backlog(max_images=max_waiting, max_bytes=max_bytes)
+    return Batcher(function, executor=executor, max_batch=max_batch, backlog=backlog)
 
 
 def batch(*values) -> np.ndarray:
@@ -51,7 +56,7 @@ async def busy(recorder: Recorder, batcher: Batcher) -> asyncio.Task:
     """Holds the runner in a run, so that what is submitted next has to wait."""
     recorder.gate.clear()
     first = asyncio.create_task(batcher.submit(batch(0)))
-    while batcher.waiting or not first:
+    while batcher.backlog.images or not first:
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
     return first
@@ -109,7 +114,7 @@ async def test_a_departed_callers_work_never_runs(executor):
     recorder.gate.set()
     await asyncio.gather(first, stayer)
     assert recorder.sizes == [1, 1]
-    assert batcher.waiting == 0
+    assert batcher.backlog.images == 0
 
 
 @pytest.mark.anyio
@@ -122,6 +127,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(executor):
     with pytest.raises(Overloaded) as refusal:
         await batcher.submit(batch(4, 5))
     assert int(refusal.value.headers["Retry-After"]) >= 1
+    assert refusal.value.extra["retry_after_ms"] >= 1
     recorder.gate.set()
     await asyncio.gather(first, waiter)
     assert (await batcher.submit(batch(4, 5))).outputs[0].tolist() == [[5], [6]]
@@ -185,7 +191,7 @@ def test_whatever_arrives_each_caller_gets_its_own_answer_or_its_own_error(reque
             batcher = made(recorder, executor, max_batch=max_batch)
             callers = [one(batcher, *request) for request in requests]
             await asyncio.wait_for(asyncio.gather(*callers), 20)
-            assert batcher.waiting == 0
+            assert batcher.backlog.images == 0
         assert all(size <= max_batch for size in recorder.sizes)
 
     asyncio.run(all_of_them())
@@ -204,3 +210,95 @@ async def test_large_images_of_many_callers_do_not_add_up_to_one_large_run(execu
     await asyncio.gather(first, *large, alone)
     assert recorder.sizes == [1, 2, 2, 1, 1, 1]
     assert len((await alone).outputs[0]) == 2
+
+
+@pytest.mark.anyio
+async def test_bytes_are_bounded_like_images(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor, max_bytes=100)
+    first = await busy(recorder, batcher)
+    large = asyncio.create_task(batcher.submit(batch(*range(20))))  # 160 bytes: nothing waits yet
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refusal:
+        await batcher.submit(batch(1))
+    assert refusal.value.reason == "queue_bytes"
+    recorder.gate.set()
+    await asyncio.gather(first, large)
+    assert (batcher.backlog.images, batcher.backlog.bytes) == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_the_bound_is_one_for_all_queues_of_a_model(executor):
+    backlog = Backlog(max_images=4, max_bytes=1000)
+    recorder = Recorder()
+    one, other = (made(recorder, executor, backlog=backlog) for _ in range(2))
+    first = await busy(recorder, one)
+    waiter = asyncio.create_task(one.submit(batch(1, 2, 3, 4)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await other.submit(batch(5))
+    recorder.gate.set()
+    await asyncio.gather(first, waiter)
+
+
+@pytest.mark.anyio
+async def test_what_is_queued_at_its_deadline_never_runs(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    late = asyncio.create_task(batcher.submit(batch(1, 2), deadline=time.monotonic() + 0.02))
+    patient = asyncio.create_task(batcher.submit(batch(3)))
+    await asyncio.sleep(0.05)
+    recorder.gate.set()
+    with pytest.raises(DeadlineExceeded):
+        await late
+    await asyncio.gather(first, patient)
+    assert recorder.sizes == [1, 1]
+    assert (batcher.statistics.expired, batcher.statistics.departed) == (2, 0)
+
+
+@pytest.mark.anyio
+async def test_departed_images_are_counted_and_are_not_expired(executor):
+    recorder = Recorder()
+    batcher = made(recorder, executor)
+    first = await busy(recorder, batcher)
+    leaver = asyncio.create_task(batcher.submit(batch(1, 2, 3)))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.gather(leaver, return_exceptions=True)
+    recorder.gate.set()
+    await first
+    assert (batcher.statistics.expired, batcher.statistics.departed) == (0, 3)
+
+
+@pytest.mark.anyio
+async def test_what_would_be_answered_too_late_is_refused_at_once_and_told_when(executor):
+    backlog = Backlog(max_images=1000, max_bytes=1000)
+    batcher = made(Recorder(), executor, backlog=backlog)
+    backlog.add(10, 80, 2.0)  # as if so much waited
+    with pytest.raises(Overloaded) as refusal:
+        await batcher.submit(batch(1), deadline=time.monotonic() + 1)
+    assert refusal.value.reason == "late"
+    assert refusal.value.headers["Retry-After"] == "2", "1.3 s, and HTTP has whole seconds"
+    assert 1250 <= refusal.value.extra["retry_after_ms"] <= 1400
+    assert (await batcher.submit(batch(1), deadline=time.monotonic() + 9)).outputs[0] == batch(2)
+
+
+@pytest.mark.anyio
+async def test_the_backlog_knows_how_long_its_work_will_take(executor):
+    recorder = Recorder()
+    backlog = Backlog(max_images=1000, max_bytes=2**20)
+
+    def slow(inputs):
+        time.sleep(0.005 * len(inputs))
+        return recorder(inputs)
+
+    batcher = made(slow, executor, backlog=backlog, max_batch=4)
+    await batcher.submit(batch(1, 2, 3, 4))
+    first = await busy(recorder, batcher)
+    waiter = asyncio.create_task(batcher.submit(batch(*range(40))))
+    await asyncio.sleep(0)
+    assert 0.15 < backlog.seconds < 1, "40 images of 5 ms"
+    recorder.gate.set()
+    await asyncio.gather(first, waiter)
+    assert backlog.seconds == pytest.approx(0, abs=1e-9)

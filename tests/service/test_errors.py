@@ -192,7 +192,7 @@ async def test_no_answer_in_time_is_a_504(settings, monkeypatch):
     async with running(settings(request_timeout=0.05)) as client:
         served = client.app.state.catalog.get("toy-identity")
 
-        async def stuck(*_):
+        async def stuck(*_, **__):
             await asyncio.sleep(60)
 
         monkeypatch.setattr(served, "run", stuck)

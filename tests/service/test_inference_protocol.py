@@ -273,7 +273,7 @@ async def test_overload_and_a_missed_deadline_are_503_with_retry_after(zoo, monk
     async def full(*_):
         raise Overloaded("full", headers={"Retry-After": "3"})
 
-    async def stuck(*_):
+    async def stuck(*_, **__):
         await asyncio.sleep(60)
 
     monkeypatch.setattr(served, "run", full)
@@ -299,7 +299,7 @@ async def test_a_fault_of_ours_is_in_the_protocols_form_too(zoo, monkeypatch):
 
 
 async def test_a_model_that_does_not_answer_as_known_is_not_ready(zoo, monkeypatch):
-    async def stuck(*_):
+    async def stuck(*_, **__):
         await asyncio.sleep(60)
 
     monkeypatch.setattr(zoo.app.state.catalog.get("toy-identity"), "run", stuck)
