@@ -270,7 +270,7 @@ async def test_a_large_tensor_in_json_is_told_to_come_as_bytes(zoo):
 async def test_overload_and_a_missed_deadline_are_503_with_retry_after(zoo, monkeypatch):
     served = zoo.app.state.catalog.get("toy-identity")
 
-    async def full(*_):
+    async def full(*_, **__):
         raise Overloaded("full", headers={"Retry-After": "3"})
 
     async def stuck(*_, **__):
@@ -288,7 +288,7 @@ async def test_overload_and_a_missed_deadline_are_503_with_retry_after(zoo, monk
 
 
 async def test_a_fault_of_ours_is_in_the_protocols_form_too(zoo, monkeypatch):
-    async def broken(*_):
+    async def broken(*_, **__):
         raise RuntimeError("the secret of line 42")
 
     monkeypatch.setattr(zoo.app.state.catalog.get("toy-identity"), "run", broken)
