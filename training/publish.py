@@ -17,6 +17,7 @@ from service import manifest
 from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
 from training import cards, sampler, sheets
+from training.classify import CLASSIFIER
 from training.corruption import Clean
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
@@ -43,7 +44,8 @@ def publish(
 ) -> Path:
     """Exports the run that was best on validation, scores it and publishes models/NAME/`number`.
 
-    `runs` holds the runs by seed: the others only tell how far the seed matters.
+    `runs` holds the runs by seed: the others only tell how far the seed matters. A classifier of
+    the version that is replaced is kept if its latents are still the same.
 
     Raises:
         ExportError: the graphs do not say what the network says.
@@ -84,6 +86,7 @@ def publish(
             provenance=_provenance(best, seed, dataset, device),
             files={p.name: manifest.digest(p) for p in staging.iterdir()},
         )
+        made = _with_classifier(made, staging, models)
         picture = cards.draw(Model.open(staging), made, dataset.test)
         sheets.save(picture, staging / cards.CARD)
         return manifest.write(staging, made, models)
@@ -121,6 +124,24 @@ def _add_sampler(
     )
     fixed = tuple(length for length in latent_shape if length is not None)
     sampler.export(sampler.fit(train, validation), fixed, staging / "sampler.onnx")
+
+
+def _with_classifier(made: Manifest, staging: Path, models: Path) -> Manifest:
+    """With the classifier of the version it replaces, if the encoder is the same to the byte."""
+    former = models / made.name / str(made.version)
+    if not (former / manifest.FILE).exists():
+        return made
+    published = manifest.read(former)
+    same = published.files["encoder.onnx"] == made.files["encoder.onnx"]
+    if "classify" not in published.abilities or not same:
+        return made
+    shutil.copyfile(former / CLASSIFIER, staging / CLASSIFIER)
+    kept = {
+        "scores": [*made.scores, *(s for s in published.scores if s.task == "classify")],
+        "abilities": [*made.abilities, "classify"],
+        "classes": published.classes,
+    }
+    return Manifest.model_validate({**made.model_dump(), **kept})
 
 
 def _public(data: str) -> str:

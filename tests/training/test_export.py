@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,33 @@ def test_the_same_weights_give_the_same_bytes(
     export(net, shape, tmp_path)
     for path in folder.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_large_weights_are_stored_as_halves_and_cast_when_loaded(tmp_path: Path) -> None:
+    shape = Shape(1, 28, 28)
+    net = build(Mlp((64, 4)), shape, "torch", 1).eval()
+    export(net, shape, tmp_path)
+    weights = sum(p.numel() for p in net.encoder.parameters())
+    assert (tmp_path / "encoder.onnx").stat().st_size < 2 * weights + 4000
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
+    found = Model.open(tmp_path).encode(images).latents
+    assert found.dtype == np.float32
+    rounded = copy.deepcopy(net.encoder)
+    with torch.no_grad():
+        for weight in rounded.parameters():
+            if weight.numel() >= 1024:
+                weight.copy_(weight.half())
+        expected = rounded(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_no_half_can_hold_are_refused(tmp_path: Path) -> None:
+    shape = Shape(1, 28, 28)
+    net = build(Mlp((64, 4)), shape, "torch", 1).eval()
+    with torch.no_grad():
+        next(net.encoder.parameters())[0, 0] = 1e6
+    with pytest.raises(ExportError, match="too large"):
+        export(net, shape, tmp_path)
 
 
 def test_graphs_of_other_weights_are_refused(tmp_path: Path) -> None:

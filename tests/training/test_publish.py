@@ -132,6 +132,23 @@ def test_a_classifier_is_published_with_its_model(
             and s.task == "classify"} == {"classifier A1": 2, "classifier GELU": 2}  # fmt: skip
 
 
+def test_publishing_again_keeps_the_classifier_of_the_same_latents_only(
+    recipe: Recipe, grey: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(recipe, epochs=1)
+    first, other = (train(recipe, grey, seed=seed) for seed in (0, 1))
+    publish(recipe, {0: first}, grey, tmp_path)
+    monkeypatch.setattr("training.recipes.named", lambda name: recipe)
+    classified = manifest.read(classify(recipe.name, tmp_path, grey, [0], ["A1"]))
+    again = publish(recipe, {0: first}, grey, tmp_path)
+    kept = manifest.read(again)
+    assert (kept.abilities, kept.classes) == (classified.abilities, classified.classes)
+    assert kept.files["classifier.onnx"] == classified.files["classifier.onnx"]
+    assert row(kept, "model", "classify") == row(classified, "model", "classify")
+    assert Model.open(again).classify(grey.test.pixels[:2].numpy()).shape == (2, 3)
+    assert "classify" not in manifest.read(publish(recipe, {1: other}, grey, tmp_path)).abilities
+
+
 def test_samples_of_a_plain_autoencoder_are_like_its_training_images(
     published: tuple[Manifest, Path], grey: Dataset
 ) -> None:
