@@ -34,9 +34,7 @@ class Gaussian(Line):
     clip: bool = True
 
     def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-        # Like the images in memory too: a sum of two layouts costs the network its fast path.
-        noise = torch.empty_like(x_BCHW).normal_(generator=generator)
-        noisy = x_BCHW + self.std * noise
+        noisy = x_BCHW + self.std * _normal(x_BCHW, generator)
         return noisy.clamp_(0, 1) if self.clip else noisy
 
     @property
@@ -57,7 +55,7 @@ class GaussianUpTo(Line):
 
     def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
         level = torch.rand((len(x_BCHW), 1, 1, 1), generator=generator, device=x_BCHW.device)
-        noise = torch.empty_like(x_BCHW).normal_(generator=generator)
+        noise = _normal(x_BCHW, generator)
         return (x_BCHW + (self.low + (self.high - self.low) * level) * noise).clamp_(0, 1)
 
     @property
@@ -109,6 +107,17 @@ class OneOf(Line):
 
 
 Corruption = Clean | Gaussian | GaussianUpTo | Occlusion | OneOf
+
+
+def _normal(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise, channels last in memory as batches of images are.
+
+    A sum of two layouts would cost the network its fast path; and torch fills a tensor that is not
+    contiguous one number at a time, 28 times slower (64 colour pictures of 32x32, one core).
+    """
+    B, C, H, W = x_BCHW.shape
+    noise_BHWC = torch.randn((B, H, W, C), generator=generator, device=x_BCHW.device)
+    return noise_BHWC.permute(0, 3, 1, 2)
 
 
 def shifted(x_BCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
