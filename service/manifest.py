@@ -8,6 +8,7 @@ A model is a folder `models/NAME/VERSION/` that holds
     sampler.onnx      normals  float32 [B,...]    -> latents float32 [B,...]       (some models)
                       uniforms float32 [B]
     card.png          a picture of what it does                                    (for people)
+    map.json          where test images lie among the latents, service/latent_map.py (some models)
     model.json        this manifest, written last: no manifest, no model
 
 The sampler is a mixture of Gaussians fitted to the latents of the training images: `uniforms` in
@@ -149,7 +150,7 @@ class Manifest(Record):
     @classmethod
     def _files(cls, files: dict[str, str]) -> dict[str, str]:
         for name, digest in files.items():
-            if not re.fullmatch(r"[a-z_]+\.(onnx|png)", name):
+            if not re.fullmatch(r"[a-z_]+\.(onnx|png)|map\.json", name):
                 raise ValueError(f"{name!r} is no file name that a model folder may hold")
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ValueError(f"the digest of {name} is no sha256")

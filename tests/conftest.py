@@ -36,7 +36,13 @@ def zoo_models(tmp_path_factory) -> Path:
     toys.identity(models, "toy-colour", size=None, channels=3)
     toys.variational(models)
     toys.variational(
-        models, "toy-mixture", psnr=5.0, prior=False, mixture=True, classes=("dark", "bright")
+        models,
+        "toy-mixture",
+        psnr=5.0,
+        prior=False,
+        mixture=True,
+        classes=("dark", "bright"),
+        mapped=True,
     )
     return models
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from service import images, manifest
+from service import images, latent_map, manifest
 from service.manifest import Golden, ImageShape, Manifest, Provenance, Score
 
 OPSET = [helper.make_opsetid("", 21)]
@@ -88,13 +88,14 @@ def variational(
     prior: bool = True,
     mixture: bool = False,
     classes: tuple[str, ...] = (),
+    mapped: bool = False,
 ) -> Path:
     """Two latents: the first sets the grey of the whole image, 100 plus it; both have variance.
 
     Without `prior` it is an ordinary autoencoder with the same latents. With `mixture` it has a
     sampler of two components at latents -50 and 50, chosen by a uniform number below or from
     0.5, each as wide as the normals. With two `classes`, dark and bright, the probability of the
-    second is the sigmoid of the first latent.
+    second is the sigmoid of the first latent. `mapped` has two points, one of each class.
     """
     encoder = _graph(
         [
@@ -139,6 +140,8 @@ def variational(
         more["sampler.onnx"] = _mixture()
     if classes:
         more["classifier.onnx"] = _classifier()
+    if mapped:
+        more[latent_map.FILE] = _map(classes)
     abilities = ["denoise", "reconstruct", "encode", "decode", "interpolate"]
     abilities += ["sample"] * (prior or mixture) + ["classify"] * bool(classes)
     image = np.full((side, side, 1), 150, np.uint8)
@@ -178,6 +181,15 @@ def _mixture() -> onnx.ModelProto:
         [("latents", TensorProto.FLOAT, ["batch", 2])],
         {"half": 0.5, "hundred": 100, "fifty": 50, "axis": np.array([1], np.int64)},
     )
+
+
+def _map(classes) -> bytes:
+    latents = latent_map.Table.of(np.array([[-50, -50], [50, 50]], np.float32), 16)
+    labels = base64.b64encode(bytes([0, 1])).decode()
+    drawn = latent_map.LatentMap(
+        classes=classes, labels=labels, latents=latents, components=None, tsne={}
+    )
+    return drawn.model_dump_json().encode()
 
 
 def _classifier() -> onnx.ModelProto:
@@ -234,8 +246,11 @@ def _publish(
     staging.mkdir(parents=True)
     onnx.save(encoder, staging / "encoder.onnx")
     onnx.save(decoder, staging / "decoder.onnx")
-    for file, graph in (more or {}).items():
-        onnx.save(graph, staging / file)
+    for file, content in (more or {}).items():
+        if isinstance(content, bytes):
+            (staging / file).write_bytes(content)
+        else:
+            onnx.save(content, staging / file)
     values = {"mse": 0.01, "psnr": psnr, "ssim": 0.9, "snr": 10.0}
     card = Manifest(
         name=name,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +14,7 @@ from PIL import Image
 from service import corruption, manifest
 from service.manifest import Manifest, Score
 from service.model import Model
-from training import sheets
+from training import additions, sheets
 from training.data import Images
 from training.seeds import named
 
@@ -53,22 +50,9 @@ def draw(model: Model, card: Manifest, test: Images) -> Image.Image:
 
 def add(folder: Path, test: Images) -> Path:
     """Publishes the model in `folder` again with a card drawn anew, if that looks otherwise."""
-    card = manifest.read(folder)
     drawn = io.BytesIO()
-    sheets.save(draw(Model.open(folder), card, test), drawn)
-    if card.files.get(CARD) == hashlib.sha256(drawn.getvalue()).hexdigest():
-        return folder
-    models = folder.parent.parent
-    staging = Path(tempfile.mkdtemp(prefix=f".{card.name}.", dir=models))
-    # mkdtemp makes it for one user only; a server that runs as another must read it.
-    staging.chmod(0o755)
-    try:
-        for name in card.files:
-            shutil.copyfile(folder / name, staging / name)
-        (staging / CARD).write_bytes(drawn.getvalue())
-        return manifest.write(staging, card, models)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    sheets.save(draw(Model.open(folder), manifest.read(folder), test), drawn)
+    return additions.put(folder, CARD, drawn.getvalue())
 
 
 def one_of_each(test: Images, count: int) -> Array:

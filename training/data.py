@@ -97,11 +97,11 @@ class Split(Line):
             )
         order_N = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
         if self.stratified:
-            order_N = _by_turns(order_N, pool.labels)
+            order_N = by_turns(order_N, pool.labels)
         return pool[order_N[kept:]], pool[order_N[:kept]]
 
 
-def _by_turns(order_N: Tensor, labels: Tensor) -> Tensor:
+def by_turns(order_N: Tensor, labels: Tensor) -> Tensor:
     """`order_N` rearranged so that the classes take turns, as far as they go."""
     turn_N = torch.empty_like(order_N)
     for label in set(labels.tolist()):

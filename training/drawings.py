@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from service import manifest
 from service.manifest import Manifest
 from service.model import Model
-from training import cards, charts, sheets, snapshots, space
+from training import cards, charts, maps, sheets, snapshots, space
 from training.data import Dataset
 from training.errors import TrainingError
 from training.reported import REPORTED
@@ -161,26 +161,17 @@ def weights(subject: Subject, path: Path) -> None:
 
 def neighbours(subject: Subject, path: Path) -> None:
     """t-SNE of the latents of test images in the plane."""
-    places = _tsne(subject.latents(POINTS), 2)
+    places = maps.tsne(subject.latents(POINTS), 2)
     labels = subject.dataset.test.labels[:POINTS].numpy()
     charts.scatter(path, places, labels, subject.dataset.classes)
 
 
 def neighbours_in_space(subject: Subject, path: Path) -> None:
     """t-SNE of the latents of test images in space, as a page that turns."""
-    places = _tsne(subject.latents(POINTS), 3)
+    places = maps.tsne(subject.latents(POINTS), 3)
     labels = subject.dataset.test.labels[:POINTS].numpy()
     title = f"{subject.card.name}: t-SNE of {len(places):,} latents"
     space.write(path, places, labels, subject.dataset.classes, title)
-
-
-def _tsne(latents_ND: NDArray[np.float32], axes: int) -> NDArray[np.float32]:
-    """Both reports have scikit-learn's own settings and seed 0."""
-    from sklearn.manifold import TSNE  # noqa: PLC0415 (slow to import)
-
-    made = TSNE(axes, perplexity=30, max_iter=1000, init="pca", random_state=0, n_jobs=1)
-    places: NDArray[np.float32] = made.fit_transform(latents_ND)
-    return places
 
 
 def confusion(subject: Subject, path: Path) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from service import manifest
 from service.manifest import FILE, Manifest
-from training import cards, data, drawings, figures, recipes, report, search, sweep
+from training import cards, data, drawings, figures, maps, recipes, report, search, sweep
 from training.errors import TrainingError
 
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.set_defaults(run=_search)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
     sweeping.set_defaults(run=_sweep)
-    drawing = commands.add_parser("figures", help="cards of models, figures of the reports")
+    drawing = commands.add_parser("figures", help="cards, maps and figures of the reports")
     drawing.set_defaults(run=_figures)
     writing = commands.add_parser("report", help="docs/reproduction.md from what was measured")
     writing.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
@@ -117,6 +117,7 @@ def _figures(options: argparse.Namespace, console: Console) -> None:
     wanted = list(figures.figures())
     for card, folder, dataset in _published(options, console):
         cards.add(folder, dataset.test)
+        maps.add(folder, dataset)
         kept = figures.history(options.runs / f"{card.name}-{card.provenance.seed}")
         if kept is not None:
             histories[card.name] = kept

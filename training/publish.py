@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from service import manifest
+from service import latent_map, manifest
 from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
-from training import cards, sampler, sheets
+from training import cards, maps, sampler, sheets
 from training.classify import CLASSIFIER
 from training.corruption import Clean
 from training.data import CHECKOUT, Dataset
@@ -87,8 +87,11 @@ def publish(
             files={p.name: manifest.digest(p) for p in staging.iterdir()},
         )
         made = _with_classifier(made, staging, models)
-        picture = cards.draw(Model.open(staging), made, dataset.test)
-        sheets.save(picture, staging / cards.CARD)
+        model = Model.open(staging)
+        sheets.save(cards.draw(model, made, dataset.test), staging / cards.CARD)
+        charted = maps.draw(model, made, dataset)
+        if charted is not None:
+            (staging / latent_map.FILE).write_bytes(maps.encoded(charted))
         return manifest.write(staging, made, models)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

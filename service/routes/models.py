@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import get_args
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from service.errors import NotFound
+from service.latent_map import FILE, LatentMap
 from service.manifest import Ability, Manifest, Score
+from service.routes.caching import unchanged
 from service.routes.running import catalog_of
 
 router = APIRouter(prefix="/models", tags=["models"])
+
+_UNCHANGED = {"description": "If-None-Match names what would be sent"}
 
 
 class Summary(BaseModel):
@@ -77,13 +81,33 @@ async def card(request: Request, name: str, version: int | None = None) -> Card:
 
 @router.get(
     "/{name}/card.png",
-    response_class=FileResponse,
-    responses={200: {"content": {"image/png": {}}}},
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, 304: _UNCHANGED},
 )
-async def picture(request: Request, name: str, version: int | None = None) -> FileResponse:
+async def picture(request: Request, name: str, version: int | None = None) -> Response:
     """The picture of what the model does."""
+    return _file(request, name, version, "card.png", "image/png")
+
+
+@router.get("/{name}/map", responses={200: {"model": LatentMap}, 304: _UNCHANGED})
+async def latent_map(request: Request, name: str, version: int | None = None) -> Response:
+    """Latents of test images and where they lie in the plane and in space, to be drawn."""
+    return _file(request, name, version, FILE, "application/json")
+
+
+def _file(request: Request, name: str, version: int | None, file: str, media_type: str) -> Response:
+    """A file of the model's folder, or 304 to who has it: its digest is its ETag.
+
+    Raises:
+        NotFound: no such model, or it has no such file.
+    """
     manifest = catalog_of(request).get(name, version).manifest
-    if "card.png" not in manifest.files:
-        raise NotFound(f"{manifest.key} has no card.png")
-    folder = request.app.state.settings.models_dir / manifest.name / str(manifest.version)
-    return FileResponse(folder / "card.png", media_type="image/png")
+    if file not in manifest.files:
+        raise NotFound(f"{manifest.key} has no {file}")
+    headers = {"ETag": f'"{manifest.files[file]}"', "Cache-Control": "no-cache"}
+    if unchanged(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    path = request.app.state.settings.models_dir / manifest.name / str(manifest.version) / file
+    if not path.is_file():
+        raise NotFound(f"{file} of {manifest.key} is no longer there")
+    return FileResponse(path, media_type=media_type, headers=headers)
