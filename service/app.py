@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems, runtime
@@ -27,8 +27,19 @@ from service.routes import (
     models,
     server_settings,
 )
-from service.routes.options import known_options
+from service.routes.route import Verbs
 from service.settings import Settings
+
+_ROUTES = (
+    images,
+    latents,
+    making,
+    models,
+    health,
+    inference_protocol,
+    model_repository,
+    server_settings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +73,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.canary = asyncio.Lock()
-    for routes in (images, latents, making):
-        app.include_router(routes.router, dependencies=[Depends(known_options)])
-    for routes in (models, health):
-        app.include_router(routes.router)
-    for routes in (inference_protocol, model_repository, server_settings):
+    for routes in _ROUTES:
         app.include_router(routes.router)
     problems.handle(app)
-    app.add_middleware(Observe, metrics=app.state.metrics)
+    app.add_middleware(Verbs, routers=[routes.router for routes in _ROUTES])  # the innermost
+    app.add_middleware(Observe, metrics=app.state.metrics)  # the outermost
     _describe(app)
     return app
 

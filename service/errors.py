@@ -9,6 +9,7 @@ AutoencoderError
 │   ├── TooLarge             413  too many bytes, pixels or images
 │   ├── UnsupportedMedia     415  no such kind of body
 │   ├── Unprocessable        422  well-formed, but not an image, or the wrong size, or out of range
+│   ├── OutOfRange           422  an option of the query string
 │   ├── Overloaded           503  the queue is full; Retry-After says when to come back
 │   └── DeadlineExceeded     504  the answer would have come too late
 └── ManifestError            a model folder that must not be served, and why
@@ -83,6 +84,11 @@ class UnsupportedMedia(RequestError):
 class Unprocessable(RequestError):
     status = 422
     title = "Unprocessable content"
+
+
+class OutOfRange(RequestError):
+    status = 422
+    title = "Option out of range"
 
 
 class Overloaded(RequestError):

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from service import png
 from service.errors import TooLarge, Unprocessable
 
 Images = NDArray[np.uint8]
-Opened = Image.Image
+Opened = Image.Image | png.Plain
 Fit = Literal["exact", "resize"]
 
 MEDIA_TYPES = {
@@ -27,7 +28,6 @@ MEDIA_TYPES = {
 # What a file may be written as, and the longest side that its format has room for.
 LONGEST_SIDE = {"image/png": 2**31 - 1, "image/webp": 16_383, "image/jpeg": 65_500}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "image/png": {"compress_level": 1},
     "image/webp": {"lossless": True, "method": 0},
     "image/jpeg": {"quality": 95, "subsampling": 0},
 }
@@ -42,7 +42,7 @@ _PNG_END = b"IEND\xaeB`\x82"
 Image.MAX_IMAGE_PIXELS = None
 
 
-def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
+def open_image(data: bytes, *, max_pixels: int) -> Opened:
     """Reads the header of an image; no pixel is decoded yet.
 
     Raises:
@@ -50,6 +50,9 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
             RGB: several frames, CMYK, 16 bits a channel, floating point.
         TooLarge: it claims more than `max_pixels` pixels.
     """
+    plain = png.plain(data)
+    if plain is not None:
+        return _of_size(plain, max_pixels)
     if not data:
         raise Unprocessable(f"the image is empty (0 bytes): {_SEND}")
     try:
@@ -60,11 +63,7 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
         ) from None
     except Exception as error:  # a decoder fed hostile bytes may raise anything
         raise Unprocessable(f"the image's header is corrupt: {_SEND}") from error
-    width, height = image.size
-    if width * height > max_pixels:
-        raise TooLarge(
-            f"the image claims {width}x{height} pixels; up to {max_pixels} are taken in one request"
-        )
+    _of_size(image, max_pixels)
     if image.format == "PNG" and _PNG_END not in data:
         # Pillow forgives this where the pixels happen to be all there; half a file is no file.
         raise Unprocessable(f"the image is truncated: {_SEND}")
@@ -77,8 +76,19 @@ def open_image(data: bytes, *, max_pixels: int) -> Image.Image:
     return image
 
 
-def media_type(image: Image.Image) -> str:
+def _of_size(image: Opened, max_pixels: int) -> Opened:
+    if image.width * image.height > max_pixels:
+        raise TooLarge(
+            f"the image claims {image.width}x{image.height} pixels; up to {max_pixels} are taken "
+            "in one request"
+        )
+    return image
+
+
+def media_type(image: Opened) -> str:
     """The media type of an opened image, one of `MEDIA_TYPES`."""
+    if isinstance(image, png.Plain):
+        return png.MEDIA_TYPE
     return "image/jpeg" if image.format == "MPO" else f"image/{(image.format or '').lower()}"
 
 
@@ -101,7 +111,7 @@ def _kind(mode: str) -> str:
     return {"F": "floating point"}.get(mode, mode)
 
 
-def pixels(image: Image.Image) -> Images:
+def pixels(image: Opened) -> Images:
     """Decodes an opened image to uint8 `[H,W,1]` (grey) or `[H,W,3]` (RGB).
 
     EXIF orientation is applied, alpha is laid on white, palettes are looked up.
@@ -109,6 +119,11 @@ def pixels(image: Image.Image) -> Images:
     Raises:
         Unprocessable: the pixels are truncated or corrupt.
     """
+    if isinstance(image, png.Plain):
+        array = image.pixels()
+        if array is None:
+            raise Unprocessable(f"the image is truncated or corrupt: {_SEND}")
+        return array
     try:
         image.load()
         image = ImageOps.exif_transpose(image)
@@ -137,6 +152,8 @@ def encode(image: Images, media_type: str = "image/png") -> bytes:
 
     Its sides must not exceed `LONGEST_SIDE` of the media type.
     """
+    if media_type == png.MEDIA_TYPE:
+        return png.write(image)
     buffer = io.BytesIO()
     _pillow(image).save(buffer, MEDIA_TYPES[media_type], **_OPTIONS[media_type])
     return buffer.getvalue()
@@ -144,7 +161,7 @@ def encode(image: Images, media_type: str = "image/png") -> bytes:
 
 def encode_png(image: Images) -> bytes:
     """A PNG of a uint8 image `[H,W,1]` or `[H,W,3]`."""
-    return encode(image)
+    return png.write(image)
 
 
 def encode_gif(images_BHWC: Images, *, milliseconds: int) -> bytes:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from service.served import Batched
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 # Images like those of the test set fall evenly between 0 and 100; drift gathers at the top.
 _PERCENT = (5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_REMEMBERED = 4096  # label values, of which there are no more than routes, models and verbs
 _DECIBEL = (5, 10, 15, 17.5, 20, 22.5, 25, 27.5, 30, 32.5, 35, 40, 50, 60)
 
 
@@ -97,6 +102,36 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+
+        # Looking a metric up by its labels costs more than adding to it.
+        self._of_route = lru_cache(_REMEMBERED)(
+            lambda route, method, status: (
+                self.requests.labels(route, method, status).inc,
+                self.seconds.labels(route).observe,
+            )
+        )
+        self._of_model = lru_cache(_REMEMBERED)(
+            lambda model, version, verb: (
+                self.images.labels(model, version, verb).inc,
+                self.queue_seconds.labels(model).observe,
+                self.infer_seconds.labels(model).observe,
+                self.batch_images.labels(model).observe,
+            )
+        )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered, `seconds` after it came."""
+        count, observe = self._of_route(route, method, status)
+        count()
+        observe(seconds)
+
+    def ran(self, model: str, version: int, verb: str, *, images: int, run: Batched) -> None:
+        """A model answered a request with `images` images."""
+        count, queue, infer, together = self._of_model(model, version, verb)
+        count(images)
+        queue(run.queue)
+        infer(run.infer)
+        together(run.images)
 
     def forget(self, model: str, version: int) -> None:
         """Ends the series of a version that is served no more: they would stand still forever."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +15,7 @@ from service.problems import internal
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
 _LEFT = 499  # as nginx counts callers that left before their answer
 _PROBES = {"/health/live", "/health/ready", "/metrics"}
@@ -38,22 +37,30 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        # Of a header that was sent twice the first counts, as with starlette's Headers.
+        headers = dict(reversed(scope["headers"]))
+        given = headers.get(b"x-request-id")
+        # An id must be unique, not secret: the operating system's random bytes cost more.
+        request_id = given if given and _ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
         timing: dict[str, float] = {}
-        scope.setdefault("state", {}).update(request_id=request_id, timing=timing, started=started)
-        scope["state"]["arrived"] = time.monotonic()
+        scope.setdefault("state", {}).update(
+            request_id=request_id.decode(),
+            timing=timing,
+            started=started,
+            arrived=time.monotonic(),
+            headers=headers,
+        )
         status, answered = 500, False
 
         async def observed_send(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
-                phases = {**timing, "total": time.perf_counter() - started}
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["Server-Timing"] = ", ".join(
-                    f"{phase};dur={seconds * 1000:.3f}" for phase, seconds in phases.items()
+                timing["total"] = time.perf_counter() - started
+                phases = [f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in timing.items()]
+                message["headers"] += (
+                    (b"x-request-id", request_id),
+                    (b"server-timing", ", ".join(phases).encode()),
                 )
             await send(message)
 
@@ -62,25 +69,26 @@ class Observe:
         except ClientDisconnect:  # nobody is there to answer, and nothing is wrong here
             status = _LEFT
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", request_id.decode())
             if answered:  # too late for a problem: the server closes the connection
                 raise
-            await internal(scope["path"], request_id)(scope, receive, observed_send)
+            response = internal(scope["path"], request_id.decode())
+            await response(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
             # The pattern, not the path: a caller cannot invent label values.
             route = getattr(scope.get("route"), "path", _UNMATCHED)
-            self._metrics.requests.labels(route, scope["method"], status).inc()
-            self._metrics.seconds.labels(route).observe(seconds)
+            self._metrics.answered(route, scope["method"], status, seconds)
             level = logging.INFO if status < 500 else logging.ERROR
             if route in _PROBES and status < 400:  # every few seconds, and no news
                 level = logging.DEBUG
-            log.log(
-                level,
-                "%s %s %d %.1f ms %s",
-                scope["method"],
-                scope["path"],
-                status,
-                seconds * 1000,
-                request_id,
-            )
+            if log.isEnabledFor(level):
+                log.log(
+                    level,
+                    "%s %s %d %.1f ms %s",
+                    scope["method"],
+                    scope["path"],
+                    status,
+                    seconds * 1000,
+                    request_id.decode(),
+                )

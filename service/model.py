@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,9 @@ class Model:
         self.decoder = decoder
         self.classifier = classifier
         self.sampler = sampler
+        # Asking a session for the name of its input takes as long as asking it to run a small one.
+        graphs = (encoder, decoder, classifier)
+        self._names = {graph: graph.get_inputs()[0].name for graph in graphs if graph}
 
     @classmethod
     def open(cls, folder: Path, *, device: Device = "cpu", threads: int = 1) -> Model:
@@ -106,11 +110,11 @@ class Model:
 
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
-        elements = int(np.prod(batch.shape[1:]))
+        elements = math.prod(batch.shape[1:])
         return max(1, _SLICE_PIXELS // max(1, elements))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
-        name = session.get_inputs()[0].name
+        name = self._names[session]
         size = self._slice(batch)
         if len(batch) <= size:
             outputs: list[NDArray[Any]] = session.run(None, {name: batch})

@@ -84,6 +84,11 @@ def handle(app: FastAPI) -> None:
 
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
+    return answer(request, error)
+
+
+def answer(request: Request, error: RequestError) -> Response:
+    """The answer to a request that cannot be answered as asked."""
     return problem(
         error.status,
         error.title,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from service.admission import admit
 from service.backlog import Backlog
 from service.batching import Batcher, Run
+from service.rows import Rows
 from service.sampling import unpacked
 from service.settings import Settings
 from service.statistics import Statistics
@@ -22,11 +22,10 @@ from service.statistics import Statistics
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Batched:
-    """What a list of inputs became, in their order, the seconds of it, and its largest run."""
+class Batched(NamedTuple):
+    """Each output of the rows, in their order, the seconds of it all, and its largest run."""
 
-    outputs: list[tuple[Array, ...]]
+    outputs: tuple[Rows, ...]
     queue: float
     infer: float
     images: int
@@ -72,22 +71,24 @@ class Served:
         """
         return await self._queues[verb].submit(batch, deadline=deadline)
 
-    async def run_each(
-        self, verb: str, items: Sequence[Array], *, deadline: float = math.inf
-    ) -> Batched:
-        """Items of any mixture of shapes, each shape as one batch; outputs in the items' order."""
+    async def run_each(self, verb: str, rows: Rows, *, deadline: float = math.inf) -> Batched:
+        """Rows of any mixture of shapes, those of one shape as one batch."""
+        if not isinstance(rows, list):
+            run = await self.run(verb, rows, deadline=deadline)
+            return Batched(*run)
         groups: dict[tuple[int, ...], list[int]] = {}
-        for i, item in enumerate(items):
-            groups.setdefault(item.shape, []).append(i)
-        outputs: list[tuple[Array, ...]] = [()] * len(items)
-        queue, infer, together = 0.0, 0.0, 0
+        for i, row in enumerate(rows):
+            groups.setdefault(row.shape, []).append(i)
+        made: list[tuple[Array, ...]] = [()] * len(rows)
+        queue, infer, images = 0.0, 0.0, 0
         for places in groups.values():
-            run = await self.run(verb, np.stack([items[i] for i in places]), deadline=deadline)
+            run = await self.run(verb, np.stack([rows[i] for i in places]), deadline=deadline)
             queue, infer = max(queue, run.queue), infer + run.infer
-            together = max(together, run.images)
-            for row, place in enumerate(places):
-                outputs[place] = tuple(output[row] for output in run.outputs)
-        return Batched(outputs, queue, infer, together)
+            images = max(images, run.images)
+            for place, outputs in zip(places, zip(*run.outputs, strict=True), strict=True):
+                made[place] = outputs
+        columns = tuple(map(list, zip(*made, strict=True)))
+        return Batched(columns, queue, infer, images)
 
     async def answers_as_known(self) -> bool:
         """Whether the known image, through the real queue, still gives the known answer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel
 from werkzeug.datastructures import MIMEAccept
@@ -15,8 +15,9 @@ from werkzeug.http import parse_accept_header
 from service import images, npy
 from service.errors import NotAcceptable
 from service.images import Images
-from service.routes.running import Array, aside
+from service.routes.running import aside
 from service.routes.schemas import ModelName, Timing
+from service.rows import Rows, size
 from service.served import Served
 
 JSON, PNG, GIF, NPY = "application/json", "image/png", "image/gif", npy.MEDIA_TYPE
@@ -25,6 +26,9 @@ ONE_IMAGE = (PNG, "image/webp", "image/jpeg")
 # What a request gets that does not say, by the kind of its own body; JSON for all others.
 _LIKE_THE_REQUEST = {"image": PNG, "npy": NPY}
 _FRAME_MILLISECONDS = 100
+
+# Bytes are copied at least so much faster than pixels are encoded.
+_COPYING = 32
 
 
 def negotiate(
@@ -37,15 +41,12 @@ def negotiate(
     Raises:
         NotAcceptable: Accept allows none of `kinds`.
     """
-    first = _LIKE_THE_REQUEST.get(sent)
-    offered = sorted(kinds, key=lambda kind: kind != first)
-    accept = request.headers.get("accept", "").strip() or "*/*"
+    first = _LIKE_THE_REQUEST.get(sent, "")
+    accept = request.state.headers.get(b"accept", b"").decode("latin-1").strip() or "*/*"
     if accept == "*/*":
-        return offered[0]
-    # Parameters (charset, q) aside: JSON is UTF-8 whatever the charset that is asked for.
-    accepted = MIMEAccept(
-        [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
-    )
+        return first if first in kinds else kinds[0]
+    offered = sorted(kinds, key=lambda kind: kind != first)
+    accepted = _accepted(accept)
     best = max(offered, key=accepted.quality)
     if accepted.quality(best) > 0:
         return best
@@ -57,21 +58,28 @@ def negotiate(
     )
 
 
+@lru_cache(256)
+def _accepted(accept: str) -> MIMEAccept:
+    # Parameters (charset, q) aside: JSON is UTF-8 whatever the charset that is asked for.
+    return MIMEAccept(
+        [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
+    )
+
+
 def image_kinds(
-    shapes: Sequence[tuple[int, ...]], *, sheet: bool = False
+    count: int, *, one_size: bool = True, sheet: bool = False
 ) -> tuple[list[str], dict[str, str]]:
-    """The kinds that hold images of these shapes, JSON first, and why others do not.
+    """The kinds that hold so many images, JSON first, and why others do not.
 
     With `sheet`, a PNG holds several images of one size, laid out on it.
     """
     kinds, lacking = [JSON], dict[str, str]()
-    one, one_size = len(shapes) == 1, len(set(shapes)) == 1
-    if one:
+    if count == 1:
         kinds += ONE_IMAGE
     elif sheet and one_size:
         kinds.append(PNG)
     else:
-        why = f"one picture cannot hold {len(shapes)} images: send one, or take {JSON}"
+        why = f"one picture cannot hold {count} images: send one, or take {JSON}"
         lacking |= dict.fromkeys(ONE_IMAGE, why)
     if one_size:
         kinds.append(NPY)
@@ -82,26 +90,28 @@ def image_kinds(
 
 async def pictures(
     kind: str,
-    made: Sequence[Images],
+    made: Rows,
     served: Served,
     headers: Mapping[str, str] | None = None,
     *,
     columns: int | None = None,
 ) -> Response:
     """All images as npy or GIF, or as one picture: the image itself, or a sheet of several."""
+    assert not isinstance(made, list)  # of several sizes, as `image_kinds` does not offer
+    batch: Images = made
 
     def write() -> bytes:
         if kind == NPY:
-            return npy.write(np.stack(made))
+            return npy.write(batch)
         if kind == GIF:
-            return images.encode_gif(np.stack(made), milliseconds=_FRAME_MILLISECONDS)
-        sheet = made[0] if len(made) == 1 else images.grid(np.stack(made), columns=columns)
+            return images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS)
+        sheet = batch[0] if len(batch) == 1 else images.grid(batch, columns=columns)
         longest = images.LONGEST_SIDE[kind]
         if max(sheet.shape) > longest:
             raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
         return images.encode(sheet, kind)
 
-    body = await aside(write, pixels=sum(picture.size for picture in made))
+    body = await aside(write, pixels=batch.size // (_COPYING if kind == NPY else 1))
     return binary(kind, body, served, headers)
 
 
@@ -112,26 +122,24 @@ def binary(
     return Response(body, media_type=kind, headers={**_names(served), **(headers or {})})
 
 
-async def base64_png(made: Sequence[Images]) -> list[str]:
+async def base64_png(made: Rows) -> list[str]:
     """PNGs as JSON carries them."""
 
     def write() -> list[str]:
         return [base64.b64encode(images.encode_png(picture)).decode("ascii") for picture in made]
 
-    return await aside(write, pixels=sum(picture.size for picture in made))
+    return await aside(write, pixels=size(made))
 
 
-async def json_answer(answer: BaseModel, served: Served, *, size: int = 0) -> Response:
-    """A JSON answer; `size` says how many images or numbers it lists: many take long to write."""
-    body = await aside(answer.model_dump_json, pixels=size)
+async def json_answer(answer: BaseModel, served: Served, *, count: int = 0) -> Response:
+    """A JSON answer; `count` says how many images or numbers it lists: many take long to write."""
+    body = await aside(answer.model_dump_json, pixels=count)
     return Response(body, media_type=JSON, headers=_names(served))
 
 
-async def lists(arrays: Sequence[Array]) -> list[list[object]]:
+async def lists(arrays: Rows) -> list[list[object]]:
     """Arrays as nested lists; a float32 stands in JSON with all its digits, and comes back."""
-    return await aside(
-        lambda: [array.tolist() for array in arrays], pixels=sum(array.size for array in arrays)
-    )
+    return await aside(lambda: [array.tolist() for array in arrays], pixels=size(arrays))
 
 
 def timing_ms(request: Request) -> Timing:

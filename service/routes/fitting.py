@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from fastapi import Request
 
@@ -12,13 +11,14 @@ from service.errors import TooLarge, Unprocessable
 from service.images import Fit, Images
 from service.manifest import Ability, ImageShape
 from service.routes.running import aside, catalog_of
+from service.rows import Rows, shapes, size, together
 from service.served import Served
 
 
 def choose(
     request: Request,
     ability: Ability,
-    sent: Sequence[Images],
+    sent: Rows,
     *,
     model: str,
     version: int | None,
@@ -34,12 +34,16 @@ def choose(
         ability,
         name=model,
         version=version,
-        shapes=[image.shape for image in sent],
+        shapes=shapes(sent),
         resizable=fit == "resize",
     )
+    if fit == "exact":
+        return served
     limit = request.app.state.settings.max_pixels
-    pixels = sum(math.prod(_size(image, served.manifest.image)) for image in sent)
-    if fit == "resize" and pixels > limit:
+    pixels = sum(
+        math.prod(_size(shape, served.manifest.image)) for shape in (image.shape for image in sent)
+    )
+    if pixels > limit:
         raise TooLarge(
             f"resized to what {served.manifest.name} takes, these are {pixels} pixels; up to "
             f"{limit} are taken in one request: send fewer or smaller images"
@@ -47,14 +51,16 @@ def choose(
     return served
 
 
-async def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Images]:
+async def fitted(sent: Rows, shape: ImageShape, fit: Fit) -> Rows:
     """The images as the model takes them: its channels, and its size if resizing was asked for.
 
     Raises:
         Unprocessable: a wrong size; the detail names the size that the model takes.
     """
-    for i, image in enumerate(sent):
-        height, width = image.shape[:2]
+    found = shapes(sent)
+    if all(shape.fits(*size) and channels == shape.channels for *size, channels in found):
+        return sent
+    for i, (height, width, _) in enumerate(found):
         if not shape.fits(height, width) and fit != "resize":
             place = f"image {i}: " if len(sent) > 1 else ""
             raise Unprocessable(
@@ -63,20 +69,22 @@ async def fitted(sent: Sequence[Images], shape: ImageShape, fit: Fit) -> list[Im
                 extra={"image": shape.model_dump(), "index": i},
             )
 
-    def convert() -> list[Images]:
-        return [images.with_channels(_resized(image, shape), shape.channels) for image in sent]
+    def convert() -> Rows:
+        return together(
+            [images.with_channels(_resized(image, shape), shape.channels) for image in sent]
+        )
 
-    return await aside(convert, pixels=sum(image.size for image in sent))
+    return await aside(convert, pixels=size(sent))
 
 
 def _resized(image: Images, shape: ImageShape) -> Images:
-    size = _size(image, shape)
-    return image if size == image.shape[:2] else images.resize(image, *size)
+    height, width = _size(image.shape, shape)
+    return image if (height, width) == image.shape[:2] else images.resize(image, height, width)
 
 
-def _size(image: Images, shape: ImageShape) -> tuple[int, int]:
-    """Height and width of the image as the model takes it."""
-    height, width = image.shape[:2]
+def _size(found: tuple[int, ...], shape: ImageShape) -> tuple[int, int]:
+    """Height and width of such an image as the model takes it."""
+    height, width = found[:2]
     if shape.fits(height, width):
         return height, width
     return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -13,15 +12,20 @@ from service import corruption
 from service.catalog import AUTO
 from service.corruption import Corruption
 from service.errors import Malformed
-from service.images import Images
 from service.routes import answers, documents, scoring
 from service.routes.bodies import read_upload
 from service.routes.fitting import choose, fitted
 from service.routes.options import FitQuery, ModelQuery, QualityQuery, SeedQuery, VersionQuery
+from service.routes.route import VerbRoute
 from service.routes.running import aside, run_each
 from service.routes.schemas import DenoiseAnswer, ReconstructAnswer
+from service.rows import Rows, size, together
 
-router = APIRouter(tags=["images"], generate_unique_id_function=documents.operation_id)
+router = APIRouter(
+    route_class=VerbRoute,
+    tags=["images"],
+    generate_unique_id_function=documents.operation_id,
+)
 
 
 @router.post(
@@ -51,20 +55,22 @@ async def denoise(
     """Noisy images to clean images. With references or `simulate`, quality before and after."""
     corrupt = corruption.parse(simulate) if simulate is not None else None
     upload = await read_upload(request, references=True)
-    if corrupt and upload.references:
+    if corrupt and upload.references is not None:
         raise Malformed("simulate takes the upload as clean: send no references with it")
     served = choose(request, "denoise", upload.images, model=model, version=version, fit=fit)
     taken = await fitted(upload.images, served.manifest.image, fit)
-    kinds, lacking = answers.image_kinds([image.shape for image in taken])
+    kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
-    clean = await fitted(upload.references or [], served.manifest.image, fit)
+    clean = upload.references
+    if clean is not None:
+        clean = await fitted(clean, served.manifest.image, fit)
     if corrupt:
         seed = secrets.randbits(32) if seed is None else seed
         clean, taken = taken, await _corrupted(taken, corrupt, seed)
-    made = [outputs[0] for outputs in await run_each(request, served, "reconstruct", taken)]
+    (made,) = await run_each(request, served, "reconstruct", taken)
     scores = (
         await scoring.before_and_after(request, served, taken, made, clean)
-        if clean and quality
+        if clean is not None and quality
         else None
     )
     if kind != answers.JSON:
@@ -81,7 +87,7 @@ async def denoise(
         quality=scores,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, size=len(made))
+    return await answers.json_answer(answer, served, count=len(made))
 
 
 @router.post(
@@ -103,9 +109,9 @@ async def reconstruct(
     upload = await read_upload(request)
     served = choose(request, "reconstruct", upload.images, model=model, version=version, fit=fit)
     taken = await fitted(upload.images, served.manifest.image, fit)
-    kinds, lacking = answers.image_kinds([image.shape for image in taken])
+    kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
-    made = [outputs[0] for outputs in await run_each(request, served, "reconstruct", taken)]
+    (made,) = await run_each(request, served, "reconstruct", taken)
     scores = await scoring.against_input(request, served, made, taken) if quality else None
     if kind != answers.JSON:
         headers = {}
@@ -119,13 +125,13 @@ async def reconstruct(
         quality=scores,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, size=len(made))
+    return await answers.json_answer(answer, served, count=len(made))
 
 
-async def _corrupted(clean: Sequence[Images], corrupt: Corruption, seed: int) -> list[Images]:
+async def _corrupted(clean: Rows, corrupt: Corruption, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
 
-    def work() -> list[Images]:
-        return [corrupt(image[None], rng)[0] for image in clean]
+    def work() -> Rows:
+        return together([corrupt(image[None], rng)[0] for image in clean])
 
-    return await aside(work, pixels=sum(image.size for image in clean))
+    return await aside(work, pixels=size(clean))

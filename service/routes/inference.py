@@ -12,13 +12,14 @@ from fastapi import Request, Response
 from numpy.typing import NDArray
 
 from service.errors import DeadlineExceeded, Malformed, Overloaded
-from service.images import Images, encode_png
+from service.images import encode_png
 from service.protocol import tensors, wire
 from service.protocol.parts import Part, TensorSpec, check_batch
 from service.protocol.wire import Output, Sent
 from service.routes.bodies import decode, decode_base64
 from service.routes.fitting import fitted
-from service.routes.running import aside, run_batch, run_each
+from service.routes.running import aside, run_each
+from service.rows import Rows, size, together
 from service.settings import Settings
 
 Array = NDArray[Any]
@@ -158,9 +159,7 @@ def _numbers(part: Part, sent: Sent) -> Array:
     return tensors.numbers_of_json(sent.json.inputs[0].data, part.input, sent.shape)
 
 
-async def _pictures(
-    part: Part, sent: Sent, wanted: Sequence[Wanted], settings: Settings
-) -> Array | list[Images]:
+async def _pictures(part: Part, sent: Sent, wanted: Sequence[Wanted], settings: Settings) -> Rows:
     """The decoded files as the model takes them: one batch, or a list if their sizes differ.
 
     Raises:
@@ -177,10 +176,8 @@ async def _pictures(
         texts = tensors.strings_of_json(sent.json.inputs[0].data, name, shape)
         encoded = [decode_base64(text, f"{name}[{i}]") for i, text in enumerate(texts)]
     decoded = await decode(encoded, settings, images_sent=len(encoded))
-    pictures = await fitted(decoded, part.served.manifest.image, "exact")
-    if len({picture.shape for picture in pictures}) == 1:
-        return np.stack(pictures)
-    if any(output.datatype != "BYTES" for output in wanted):
+    pictures = await fitted(together(decoded), part.served.manifest.image, "exact")
+    if isinstance(pictures, list) and any(output.datatype != "BYTES" for output in wanted):
         raise Malformed(
             "images of different sizes do not fit in one tensor: send them one by one, or let "
             'files come back (the parameter "datatype": "BYTES")'
@@ -188,30 +185,25 @@ async def _pictures(
     return pictures
 
 
-async def _run(
-    request: Request, part: Part, taken: Array | list[Images], seconds: float
-) -> Sequence[Array | list[Images]]:
+async def _run(request: Request, part: Part, taken: Rows, seconds: float) -> Sequence[Rows]:
     """The part's outputs: each one array, or a list of images if they came as one."""
     try:
-        if isinstance(taken, list):
-            rows = await run_each(request, part.served, part.verb, taken, seconds=seconds)
-            return [[row[0] for row in rows]]
-        return await run_batch(request, part.served, part.verb, taken, seconds=seconds)
+        return await run_each(request, part.served, part.verb, taken, seconds=seconds)
     except DeadlineExceeded as error:  # the protocol's clients know 503, not 504
         raise Overloaded(error.detail, headers={"Retry-After": "1"}) from None
 
 
 async def _answer(
-    part: Part, sent: Sent, wanted: Sequence[Wanted], made: Sequence[Array | list[Images]]
+    part: Part, sent: Sent, wanted: Sequence[Wanted], made: Sequence[Rows]
 ) -> Response:
     def write() -> Response:
         return wire.answer(part, sent, [_output(part, sent, w, made[w.place]) for w in wanted])
 
     written = [made[w.place] for w in wanted if w.datatype == "BYTES" or not w.binary]
-    return await aside(write, pixels=sum(row.size for values in written for row in values))
+    return await aside(write, pixels=sum(map(size, written)))
 
 
-def _output(part: Part, sent: Sent, wanted: Wanted, values: Array | list[Images]) -> Output:
+def _output(part: Part, sent: Sent, wanted: Wanted, values: Rows) -> Output:
     name, count = wanted.spec.name, len(values)
     if wanted.top:
         classes = part.served.manifest.classes

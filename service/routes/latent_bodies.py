@@ -35,7 +35,7 @@ async def read_latents(request: Request) -> tuple[str, list[Floats]]:
         Unprocessable: NaN, infinite or huge numbers; the detail names the place.
     """
     settings: Settings = request.app.state.settings
-    media_type = media_type_of(request, TAKEN)
+    _, media_type = media_type_of(request, TAKEN)
     body = await read_body(request, settings.max_body_bytes)
     kind, parse = ("npy", _npy) if media_type == npy.MEDIA_TYPE else ("json", _json)
     return kind, await aside(lambda: _checked(parse(body), settings.max_images), pixels=len(body))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,11 +15,17 @@ from service.routes.bodies import read_upload
 from service.routes.fitting import choose, fitted
 from service.routes.latent_bodies import Floats, as_latents, read_latents
 from service.routes.options import FitQuery, ModelQuery, VersionQuery
+from service.routes.route import VerbRoute
 from service.routes.running import catalog_of, run_each
 from service.routes.schemas import ClassifyAnswer, DecodeAnswer, EncodeAnswer, Prediction
+from service.rows import Rows, size, together
 from service.served import Served
 
-router = APIRouter(tags=["latents"], generate_unique_id_function=documents.operation_id)
+router = APIRouter(
+    route_class=VerbRoute,
+    tags=["latents"],
+    generate_unique_id_function=documents.operation_id,
+)
 
 
 @router.post(
@@ -39,19 +44,19 @@ async def encode(
     upload = await read_upload(request)
     served = choose(request, "encode", upload.images, model=model, version=version, fit=fit)
     taken = await fitted(upload.images, served.manifest.image, fit)
-    one_size, lacking = answers.image_kinds([image.shape for image in taken])
+    one_size, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
     kinds = [kind for kind in (answers.JSON, answers.NPY) if kind in one_size]
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
-    columns = list(zip(*await run_each(request, served, "encode", taken), strict=True))
+    columns = await run_each(request, served, "encode", taken)
     if kind == answers.NPY:
-        return answers.binary(kind, npy.write(np.stack(columns[0])), served)
+        return answers.binary(kind, npy.write(np.asarray(columns[0])), served)
     answer = EncodeAnswer(
         model=answers.model_name(served),
         latents=await answers.lists(columns[0]),
         log_variances=await answers.lists(columns[1]) if len(columns) > 1 else None,
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, size=sum(x.size for x in columns[0]))
+    return await answers.json_answer(answer, served, count=size(columns[0]))
 
 
 @router.post(
@@ -70,9 +75,11 @@ async def decode(
     sent, arrays = await read_latents(request)
     served, latents = _decoder_of(request, arrays, model, version)
     _check_size(request, served, latents)
-    kinds, lacking = answers.image_kinds([array.shape for array in latents], sheet=True)
+    kinds, lacking = answers.image_kinds(
+        len(latents), one_size=not isinstance(latents, list), sheet=True
+    )
     kind = answers.negotiate(request, kinds, sent=sent, lacking=lacking)
-    made = [outputs[0] for outputs in await run_each(request, served, "decode", latents)]
+    (made,) = await run_each(request, served, "decode", latents)
     if kind != answers.JSON:
         return await answers.pictures(kind, made, served)
     answer = DecodeAnswer(
@@ -100,9 +107,9 @@ async def classify(
     served = choose(request, "classify", upload.images, model=model, version=version, fit=fit)
     taken = await fitted(upload.images, served.manifest.image, fit)
     kind = answers.negotiate(request, (answers.JSON, answers.NPY), sent=upload.kind)
-    rows = [outputs[0] for outputs in await run_each(request, served, "classify", taken)]
+    (rows,) = await run_each(request, served, "classify", taken)
     if kind == answers.NPY:
-        return answers.binary(kind, npy.write(np.stack(rows)), served)
+        return answers.binary(kind, npy.write(np.asarray(rows)), served)
     classes = served.manifest.classes
     answer = ClassifyAnswer(
         model=answers.model_name(served),
@@ -110,7 +117,7 @@ async def classify(
         predictions=[_prediction(row, classes) for row in rows],
         timing_ms=answers.timing_ms(request),
     )
-    return await answers.json_answer(answer, served, size=len(rows) * len(classes))
+    return await answers.json_answer(answer, served, count=len(rows) * len(classes))
 
 
 def _prediction(probabilities: Floats, classes: Sequence[str]) -> Prediction:
@@ -125,7 +132,7 @@ def _prediction(probabilities: Floats, classes: Sequence[str]) -> Prediction:
 
 def _decoder_of(
     request: Request, sent: Sequence[Floats], model: str, version: int | None
-) -> tuple[Served, list[Floats]]:
+) -> tuple[Served, Rows]:
     """The model asked for, or the best whose latents have this shape; and the latents as its own.
 
     Raises:
@@ -137,7 +144,7 @@ def _decoder_of(
     for candidate in candidates:
         latents = as_latents(sent, candidate.manifest.latent_shape)
         if latents is not None:
-            return candidate, latents
+            return candidate, together(latents)
     found = " and ".join(sorted({str(list(array.shape)) for array in sent})[:2])
     shapes = {served.manifest.name: served.manifest.latent_shape for served in candidates}
     known = ", ".join(
@@ -150,9 +157,9 @@ def _decoder_of(
     )
 
 
-def _check_size(request: Request, served: Served, latents: Sequence[Floats]) -> None:
+def _check_size(request: Request, served: Served, latents: Rows) -> None:
     """Refuses what would decode to more pixels than one request may send."""
-    pixels = sum(math.prod(array.shape) for array in latents) * served.pixels_per_latent
+    pixels = size(latents) * served.pixels_per_latent
     limit = request.app.state.settings.max_pixels
     if pixels > limit:
         raise TooLarge(

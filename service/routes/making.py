@@ -17,11 +17,17 @@ from service.routes import answers, documents
 from service.routes.bodies import SEVERAL, read_upload
 from service.routes.fitting import choose, fitted
 from service.routes.options import FitQuery, ModelQuery, SeedQuery, VersionQuery
+from service.routes.route import VerbRoute
 from service.routes.running import catalog_of, run_each
 from service.routes.schemas import InterpolateAnswer, SampleAnswer
+from service.rows import together
 from service.served import Served
 
-router = APIRouter(tags=["latents"], generate_unique_id_function=documents.operation_id)
+router = APIRouter(
+    route_class=VerbRoute,
+    tags=["latents"],
+    generate_unique_id_function=documents.operation_id,
+)
 
 
 @router.post(
@@ -58,9 +64,9 @@ async def interpolate(
     _check_size(request, steps, start.shape[0] * start.shape[1])
     kinds = (answers.JSON, answers.PNG, answers.GIF, answers.NPY)
     kind = answers.negotiate(request, kinds, sent=upload.kind)
-    encoded = [outputs[0] for outputs in await run_each(request, served, "encode", [start, end])]
+    encoded, *_ = await run_each(request, served, "encode", together([start, end]))
     latents = interpolation.between(*encoded, steps=steps, path=path)
-    made = [outputs[0] for outputs in await run_each(request, served, "decode", list(latents))]
+    (made,) = await run_each(request, served, "decode", latents)
     if kind != answers.JSON:
         return await answers.pictures(kind, made, served, columns=steps)
     answer = InterpolateAnswer(
@@ -100,15 +106,15 @@ async def sample(
     served, drawn_from = _sampler(request, model, version, prior)
     shape = served.manifest.image
     _check_size(request, count, (shape.height or 1) * (shape.width or 1))
-    kinds, lacking = answers.image_kinds([()] * count, sheet=True)
+    kinds, lacking = answers.image_kinds(count, sheet=True)
     kind = answers.negotiate(request, kinds, sent="image", lacking=lacking)
     seed = secrets.randbits(32) if seed is None else seed
     latents = sampling.normals(served.latent_shape(), count, seed=seed, temperature=temperature)
     if drawn_from == "mixture":
-        packed = list(sampling.packed(latents, seed=seed))
-        drawn = await run_each(request, served, "sample", packed)
-        latents = np.stack([outputs[0] for outputs in drawn])
-    made = [outputs[0] for outputs in await run_each(request, served, "decode", list(latents))]
+        packed = sampling.packed(latents, seed=seed)
+        (drawn,) = await run_each(request, served, "sample", packed)
+        latents = np.asarray(drawn)
+    (made,) = await run_each(request, served, "decode", latents)
     if kind != answers.JSON:
         headers = {"Seed": str(seed), "Prior": drawn_from}
         return await answers.pictures(kind, made, served, headers)

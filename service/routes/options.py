@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Query
 
-from service.errors import Unprocessable
 from service.images import Fit
 
 ModelQuery = Annotated[
@@ -22,17 +20,3 @@ SeedQuery = Annotated[
     int | None,
     Query(ge=0, lt=2**63, description="repeats the same random numbers; the answer names it"),
 ]
-
-
-async def known_options(request: Request) -> None:
-    """Refuses a query parameter that the route does not have: a slip must not go unnoticed.
-
-    Raises:
-        Unprocessable: there is one; the detail has the closest that there is.
-    """
-    known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
-    for name in request.query_params:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(known)}"
-            raise Unprocessable(f"there is no option {name[:40]!r} here: {hint}")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
-from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from service import deadlines
-from service.batching import Run
 from service.catalog import Catalog
 from service.errors import DeadlineExceeded
+from service.metrics import Metrics
+from service.rows import Rows
 from service.served import Batched, Served
 
-Array = NDArray[Any]
 T = TypeVar("T")
 
 # Below this, work on pixels costs less than the hop to another thread.
 _INLINE_PIXELS = 256 * 256
+
+_WATCH_AFTER = 0.01  # seconds
 
 
 def catalog_of(request: Request) -> Catalog:
@@ -35,33 +37,19 @@ async def aside(work: Callable[[], T], *, pixels: int) -> T:
 
 
 async def run_each(
-    request: Request,
-    served: Served,
-    verb: str,
-    items: Sequence[Array],
-    *,
-    seconds: float | None = None,
-) -> list[tuple[Array, ...]]:
-    """Runs the items through the model's queue, in time, and counts them.
+    request: Request, served: Served, verb: str, rows: Rows, *, seconds: float | None = None
+) -> tuple[Rows, ...]:
+    """Runs the rows through the model's queue, in time, and counts them: each of its outputs.
 
     Raises:
         Overloaded: too much waits already.
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
+        ClientDisconnect: the caller left; likewise.
     """
     deadline = _deadline(request, seconds)
-    batched = await _in_time(request, served.run_each(verb, items, deadline=deadline))
-    _count(request, served, verb, len(items), batched)
+    batched = await _in_time(request, served.run_each(verb, rows, deadline=deadline))
+    _count(request, served, verb, len(rows), batched)
     return batched.outputs
-
-
-async def run_batch(
-    request: Request, served: Served, verb: str, batch: Array, *, seconds: float | None = None
-) -> tuple[Array, ...]:
-    """The same for one batch `[B,...]`; its outputs come as batches."""
-    deadline = _deadline(request, seconds)
-    run = await _in_time(request, served.run(verb, batch, deadline=deadline))
-    _count(request, served, verb, len(batch), run)
-    return run.outputs
 
 
 def _deadline(request: Request, seconds: float | None) -> float:
@@ -73,7 +61,9 @@ def _deadline(request: Request, seconds: float | None) -> float:
     state = request.state
     if not hasattr(state, "deadline"):
         ours = seconds or request.app.state.settings.request_timeout
-        theirs = deadlines.patience(request.headers)
+        # Most callers say nothing, and looking for it costs more than the rest of this.
+        said = deadlines.HEADER.lower().encode() in state.headers
+        theirs = deadlines.patience(request.headers) if said else math.inf
         state.deadline, state.allowed = min(
             (time.monotonic() + ours, ours), (state.arrived + theirs, theirs)
         )
@@ -82,44 +72,58 @@ def _deadline(request: Request, seconds: float | None) -> float:
 
 
 async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(request.state.deadline - time.monotonic()):
-            return await _while_connected(request, answer)
-    except (TimeoutError, DeadlineExceeded):
-        raise DeadlineExceeded(
-            f"no answer within {request.state.allowed:g} s: send fewer images, allow more time "
-            f"({deadlines.HEADER}), or try again later"
-        ) from None
+    """The answer, unless its deadline comes or its caller leaves first.
 
-
-async def _while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T:
-    """The answer, unless the caller leaves first: what it still has in a queue is dropped then.
-
-    Raises:
-        ClientDisconnect: it left.
+    What it still has in a queue is dropped then. Nearly every answer is there before anybody
+    could have left, so the watch, which takes a task of its own, begins only after a while.
     """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    reason: Exception | None = None
+    watching: asyncio.Task[None] | None = None
 
-    async def departure() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass  # a body that the route did not ask for
+    async def watch() -> None:
+        nonlocal reason
+        try:
+            async with asyncio.timeout(request.state.deadline - time.monotonic()):
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass  # a body that the route did not ask for
+            reason = ClientDisconnect()
+        except TimeoutError:
+            reason = _too_late(request)
+        task.cancel()
 
-    work, left = asyncio.ensure_future(answer), asyncio.ensure_future(departure())
+    def begin() -> None:
+        nonlocal watching
+        watching = loop.create_task(watch())
+
+    timer = loop.call_later(min(_WATCH_AFTER, request.state.deadline - time.monotonic()), begin)
     try:
-        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ClientDisconnect
-        return work.result()
+        return await answer
+    except DeadlineExceeded:  # it passed in the queue
+        raise _too_late(request) from None
+    except asyncio.CancelledError:
+        if reason is None:
+            raise
+        task.uncancel()
+        raise reason from None
     finally:
-        work.cancel()
-        left.cancel()
+        timer.cancel()
+        if watching:
+            watching.cancel()
 
 
-def _count(request: Request, served: Served, verb: str, images: int, run: Run | Batched) -> None:
-    metrics, card = request.app.state.metrics, served.manifest
+def _too_late(request: Request) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"no answer within {request.state.allowed:g} s: send fewer images, allow more time "
+        f"({deadlines.HEADER}), or try again later"
+    )
+
+
+def _count(request: Request, served: Served, verb: str, images: int, run: Batched) -> None:
+    card = served.manifest
     timing = request.state.timing  # a request may run twice: to encode, then to decode
     timing["queue"] = timing.get("queue", 0.0) + run.queue
     timing["infer"] = timing.get("infer", 0.0) + run.infer
-    metrics.queue_seconds.labels(card.name).observe(run.queue)
-    metrics.infer_seconds.labels(card.name).observe(run.infer)
-    metrics.batch_images.labels(card.name).observe(run.images)
-    metrics.images.labels(card.name, card.version, verb).inc(images)
+    metrics: Metrics = request.app.state.metrics
+    metrics.ran(card.name, card.version, verb, images=images, run=run)

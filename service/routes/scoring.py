@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from fastapi import Request
 
 from service import quality
 from service.errors import Unprocessable
-from service.images import Images
 from service.quality import Quality
 from service.routes.running import aside
 from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
+from service.rows import Rows, size
 from service.served import Served
 
 
 async def before_and_after(
     request: Request,
     served: Served,
-    noisy: Sequence[Images],
-    cleaned: Sequence[Images],
-    references: Sequence[Images],
+    noisy: Rows,
+    cleaned: Rows,
+    references: Rows,
 ) -> DenoiseQuality:
     """Scores against the clean originals, before the model and after it.
 
@@ -36,7 +35,7 @@ async def before_and_after(
 
 
 async def against_input(
-    request: Request, served: Served, made: Sequence[Images], taken: Sequence[Images]
+    request: Request, served: Served, made: Rows, taken: Rows
 ) -> ReconstructQuality:
     """Scores of reconstructions, each with its place among the model's own test errors."""
     measured, scores = await _measured(made, taken)
@@ -70,8 +69,14 @@ def _scores(mse: float, psnr: float, ssim: float, snr: float) -> Scores:
     return Scores(mse=mse, psnr=psnr, ssim=None if math.isnan(ssim) else ssim, snr=snr)
 
 
-async def _measured(made: Sequence[Images], references: Sequence[Images]) -> tuple[Quality, Scored]:
+async def _measured(made: Rows, references: Rows) -> tuple[Quality, Scored]:
     """Scores of images of any mixture of sizes, in their order; those of one size together."""
+    if (
+        not isinstance(made, list)
+        and not isinstance(references, list)
+        and made.shape == references.shape
+    ):
+        return await aside(lambda: _both(quality.measure(made, references)), pixels=size(made))
     sizes: dict[tuple[int, ...], list[int]] = {}
     for i, (image, reference) in enumerate(zip(made, references, strict=True)):
         if image.shape != reference.shape:
@@ -89,10 +94,13 @@ async def _measured(made: Sequence[Images], references: Sequence[Images]) -> tup
                 np.stack([made[i] for i in places]), np.stack([references[i] for i in places])
             )
             columns[:, places] = list(vars(part).values())
-        measured = Quality(*columns)
-        return measured, scored(measured)
+        return _both(Quality(*columns))
 
-    return await aside(measure, pixels=sum(image.size for image in made))
+    return await aside(measure, pixels=size(made))
+
+
+def _both(measured: Quality) -> tuple[Quality, Scored]:
+    return measured, scored(measured)
 
 
 def _observe(request: Request, served: Served, verb: str, scores: Scored) -> None:

@@ -1,0 +1,1 @@
+"""Reproducible measurements of the service, beside the floor it stands on and its peers."""
