@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from training.lines import Line
 from training.skips import NoiseEstimator
+from training.strided import Down, Up
 
 Activation = Literal["relu", "gelu", "sigmoid", "tanh", "silu", "leaky", "linear"]
 
@@ -190,7 +191,7 @@ class Conv(Line):
         sizes = [(shape.height, shape.width)]
         encoder: list[nn.Module] = []
         for before, after, padding in zip(channels[:-1], channels[1:], paddings, strict=True):
-            encoder.append(nn.Conv2d(before, after, 3, stride=2, padding=padding))
+            encoder.append(Down(before, after, 3, padding))
             encoder += self._after(after)
             height, width = sizes[-1]
             sizes.append(((height + 2 * padding - 3) // 2 + 1, (width + 2 * padding - 3) // 2 + 1))
@@ -234,7 +235,7 @@ class Conv(Line):
                 large[0] - (2 * (small[0] - 1) - 2 * padding + 3),
                 large[1] - (2 * (small[1] - 1) - 2 * padding + 3),
             )
-        return nn.ConvTranspose2d(before, after, 3, stride=2, padding=padding, output_padding=extra)
+        return Up(before, after, 3, padding, extra)
 
 
 @dataclass(frozen=True, repr=False)
