@@ -17,6 +17,7 @@ from service import manifest
 from service.manifest import FILE, Manifest
 from training import cards, data, drawings, figures, maps, recipes, report, search, sweep
 from training.errors import TrainingError
+from training.trials import Outcome
 
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
 
@@ -68,7 +69,7 @@ def _search(options: argparse.Namespace, console: Console) -> None:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(options.name, total=1, best=best)
 
-        def progress(done: int, total: int, outcome: search.Outcome | None) -> None:
+        def progress(done: int, total: int, outcome: Outcome | None) -> None:
             nonlocal best
             best = min(best, outcome.loss if outcome else best)
             bar.update(task, completed=done, total=total, best=best)

@@ -2,7 +2,8 @@
 
 A trial is one network trained on all folds but one, on one thread of a process of its own. Each
 finished trial is a line of the journal and each epoch of an unfinished one a checkpoint, so that
-a search killed at any moment goes on, and ends, as if it had not been.
+a search killed at any moment goes on, and ends, as if it had not been. Several may share a folder,
+also on several machines: each takes the trials that nobody else is at.
 
 With `halving` (Jamieson and Talwalkar 2016) every point gets a ninth of the epochs, the better
 third of them a third, and the best ninth all.
@@ -14,35 +15,27 @@ import os
 import shutil
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
-from training import data
 from training.data import Dataset, Images, Split
-from training.errors import DeadRun
 from training.journal import Journal
-from training.loop import train
 from training.recipes import Recipe
 from training.schedules import Adam, Constant
 from training.seeds import generator
+from training.trials import Found, Outcome, Point, Trial, found, share
 
 RATES = (*(k * 1e-4 for k in range(1, 10)), *(k * 1e-3 for k in range(1, 11)))
 DECAYS = (*(k * 1e-5 for k in range(1, 10)), *(k * 1e-4 for k in range(1, 11)))
 _ETA = 3
-
-
-class Point(NamedTuple):
-    """One point of the grid: Adam's rate and its L2 penalty."""
-
-    lr: float
-    l2: float
+# Seconds between two looks at what others are at; a trial takes minutes.
+_PAUSE = 2.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,31 +96,6 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One network to be trained up to `until` epochs; picklable, for another process."""
-
-    recipe: Recipe
-    point: Point
-    fold: int
-    until: int
-    seed: int
-    root: Path
-    checkpoint: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The loss of a trial on its fold after its last epoch, as R2's search compares them."""
-
-    lr: float
-    l2: float
-    fold: int
-    epochs: int
-    loss: float
-    died: str = ""
-
-
-@dataclass(frozen=True)
 class Result:
     """A point in the table: its losses on the folds after the most epochs it was given."""
 
@@ -160,11 +128,13 @@ def run(
 ) -> list[Result]:
     """Does what is left of the search and gives its table, the best point first.
 
+    Others that run the same search in the same folder share the work, and give the same table.
+
     Raises:
         TrainingError: `folder` holds the journal of another search.
     """
     journal = Journal(folder / "journal.jsonl", search.identity)
-    found = {_key(o): o for o in (Outcome(**line) for line in journal.lines())}
+    known = found(journal)
     alive = search.points()
     for until in search.rungs():
         trials = [
@@ -172,22 +142,39 @@ def run(
             for point in alive
             for fold in range(search.folds)
         ]
-        missing = [t for t in trials if (t.point, t.fold, until) not in found]
-        done = (len(trials) - len(missing)) * until
-        total = len(trials) * until
-        if progress is not None:
-            progress(done, total, None)
-        for outcome in _outcomes(missing, processes):
-            journal.append(asdict(outcome))
-            found[_key(outcome)] = outcome
-            done += until
-            if progress is not None:
-                progress(done, total, outcome)
-        alive = sorted(alive, key=lambda p: _mean(found, p, until, search.folds))
+        _rung(trials, known, journal, processes, progress)
+        alive = sorted(alive, key=lambda p: _mean(known, p, until, search.folds))
         if until < search.epochs:
             alive = alive[: -(-len(alive) // _ETA)]
     shutil.rmtree(folder / "trials", ignore_errors=True)
-    return _table(search, found)
+    return _table(search, known)
+
+
+def _rung(
+    trials: list[Trial],
+    known: Found,
+    journal: Journal,
+    processes: int,
+    progress: Progress | None,
+) -> None:
+    """Adds the outcomes of the trials to what is known; those that others are at are awaited."""
+
+    def told(outcome: Outcome | None) -> None:
+        if progress is not None:
+            done = [trial.until for trial in trials if trial.key in known]
+            progress(sum(done), sum(trial.until for trial in trials), outcome)
+
+    told(None)
+    while missing := [trial for trial in trials if trial.key not in known]:
+        free = [trial for trial in missing if trial.is_free()]
+        for outcome in _outcomes(free, processes, journal):
+            if outcome is not None:
+                known[outcome.key] = outcome
+                told(outcome)
+        known |= found(journal)
+        if not free:  # all that is left is somebody else's, or was a moment ago
+            told(None)
+            time.sleep(_PAUSE)
 
 
 def _trial(search: Search, point: Point, fold: int, until: int, root: Path, folder: Path) -> Trial:
@@ -195,15 +182,15 @@ def _trial(search: Search, point: Point, fold: int, until: int, root: Path, fold
     return Trial(search.recipe(point, fold), point, fold, until, search.seed, root, checkpoint)
 
 
-def _outcomes(trials: list[Trial], processes: int) -> Iterator[Outcome]:
-    """The outcomes as they come; with one process, in this one."""
+def _outcomes(trials: list[Trial], processes: int, journal: Journal) -> Iterator[Outcome | None]:
+    """The outcomes as they come, None of those that are others'; with one process, in this one."""
     if processes == 1 or len(trials) < 2:
-        yield from map(attempt, trials)
+        yield from (share(trial, journal) for trial in trials)
         return
     # Spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
         try:
-            for future in as_completed([pool.submit(attempt, trial) for trial in trials]):
+            for future in as_completed([pool.submit(share, t, journal) for t in trials]):
                 yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -222,66 +209,15 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
-class _Reached(Exception):
-    """The trial has had the epochs it was given."""
+def _mean(known: Found, point: Point, until: int, folds: int) -> float:
+    return statistics.fmean(known[point, fold, until].loss for fold in range(folds))
 
 
-def attempt(trial: Trial) -> Outcome:
-    """Trains one network, from where an earlier attempt at it stopped.
-
-    A network that dies is an outcome like another: its last loss, that of a constant image.
-    """
-
-    def stop(epoch: int, _seen: int, _loss: object) -> None:
-        if epoch >= trial.until:
-            raise _Reached
-
-    # The number of threads changes the last bits, so it is the same for one process as for ten.
-    torch.set_num_threads(1)
-    dataset, died = _dataset(trial.recipe.data, trial.root), ""
-    try:
-        ended = train(
-            trial.recipe, dataset, seed=trial.seed, checkpoint=trial.checkpoint, report=stop
-        )
-        if ended.interrupted:
-            raise KeyboardInterrupt
-    except _Reached:
-        pass
-    except DeadRun as error:
-        died = str(error)
-    losses = [entry["loss"] for entry in _history(trial.checkpoint)][: trial.until]
-    loss = losses[-1] if losses else float("inf")
-    return Outcome(*trial.point, trial.fold, trial.until, loss, died)
-
-
-@lru_cache(maxsize=1)
-def _dataset(name: str, root: Path) -> Dataset:
-    return data.load(name, root)
-
-
-def _history(checkpoint: Path) -> list[dict[str, float]]:
-    if not checkpoint.exists():
-        return []
-    history: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["history"]
-    return history
-
-
-def _key(outcome: Outcome) -> tuple[Point, int, int]:
-    return Point(outcome.lr, outcome.l2), outcome.fold, outcome.epochs
-
-
-_Found = dict[tuple[Point, int, int], Outcome]
-
-
-def _mean(found: _Found, point: Point, until: int, folds: int) -> float:
-    return statistics.fmean(found[point, fold, until].loss for fold in range(folds))
-
-
-def _table(search: Search, found: _Found) -> list[Result]:
+def _table(search: Search, known: Found) -> list[Result]:
     lines = []
     for point in search.points():
-        until = max(epochs for where, _, epochs in found if where == point)
-        outcomes = [found[point, fold, until] for fold in range(search.folds)]
+        until = max(epochs for where, _, epochs in known if where == point)
+        outcomes = [known[point, fold, until] for fold in range(search.folds)]
         losses = tuple(outcome.loss for outcome in outcomes)
         died = sum(bool(outcome.died) for outcome in outcomes)
         lines.append(Result(*point, until, losses, died))

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
 
-from training import search
+from training import trials
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.journal import Journal
@@ -77,16 +81,16 @@ def test_a_trial_that_was_killed_goes_on_from_its_last_epoch(
 ) -> None:
     point = small.points()[0]
 
-    def trial(place: str, until: int) -> search.Trial:
+    def trial(place: str, until: int) -> trials.Trial:
         checkpoint = tmp_path / place
         recipe = small.recipe(point, 0)
-        return search.Trial(recipe, point, 0, until, small.seed, small_mnist, checkpoint)
+        return trials.Trial(recipe, point, 0, until, small.seed, small_mnist, checkpoint)
 
-    at_once = search.attempt(trial("whole.pt", 3))
-    first = search.attempt(trial("parts.pt", 1))
+    at_once = trials.attempt(trial("whole.pt", 3))
+    first = trials.attempt(trial("parts.pt", 1))
     assert first.epochs == 1
     assert first.loss != at_once.loss
-    assert search.attempt(trial("parts.pt", 3)) == at_once
+    assert trials.attempt(trial("parts.pt", 3)) == at_once
 
 
 def test_a_search_can_be_widened_without_doing_again_what_was_done(
@@ -109,6 +113,44 @@ def test_processes_change_nothing_but_the_time(
     assert run(small, small_mnist, tmp_path / "two", processes=2) == alone
 
 
+def test_two_that_share_a_folder_share_the_work_and_give_the_same_table(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    halving = replace(small, draws=3, epochs=4, halving=True)
+    alone = run(halving, small_mnist, tmp_path / "alone", processes=1)
+    # Processes, as two machines are: the locks are theirs.
+    with ProcessPoolExecutor(2, get_context("spawn")) as machines:
+        places = [(halving, small_mnist, tmp_path / "shared")] * 2
+        tables = [machines.submit(run, *place, processes=1) for place in places]
+        assert [table.result(120) for table in tables] == [alone, alone]
+    lines = (tmp_path / "shared/journal.jsonl").read_text().splitlines()[1:]
+    assert len(lines) == len(set(lines)), "nothing was done twice"
+    assert sorted(lines) == sorted((tmp_path / "alone/journal.jsonl").read_text().splitlines()[1:])
+
+
+def test_a_trial_that_another_is_at_is_left_to_it_until_it_dies(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    trial = trials.Trial(
+        small.recipe(small.points()[0], 0), small.points()[0], 0, 1, 0, small_mnist,
+        tmp_path / "trials/c.pt",
+    )  # fmt: skip
+    journal = Journal(tmp_path / "journal.jsonl", small.identity)
+    hold = (
+        "import sys, time, pathlib; from training.locks import claimed\n"
+        "with claimed(pathlib.Path(sys.argv[1])) as ours: print(ours, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, trial.claim], stdout=subprocess.PIPE) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == b"True\n"
+        assert not trial.is_free()
+        assert trials.share(trial, journal) is None
+        it.kill()
+    assert trial.is_free()
+    assert trials.share(trial, journal) is not None
+    assert trials.share(trial, journal) is None, "it is in the journal"
+
+
 def test_halving_gives_all_epochs_only_to_the_better_points(
     small: Search, small_mnist: Path, tmp_path: Path
 ) -> None:
@@ -122,9 +164,9 @@ def test_halving_gives_all_epochs_only_to_the_better_points(
 def test_a_network_that_dies_is_an_outcome(
     small: Search, small_mnist: Path, tmp_path: Path
 ) -> None:
-    dead = replace(small.recipe(search.Point(0.0, 0.0), 0), epochs=7)
-    trial = search.Trial(dead, search.Point(0.0, 0.0), 0, 7, 0, small_mnist, tmp_path / "c.pt")
-    outcome = search.attempt(trial)
+    dead = replace(small.recipe(trials.Point(0.0, 0.0), 0), epochs=7)
+    trial = trials.Trial(dead, trials.Point(0.0, 0.0), 0, 7, 0, small_mnist, tmp_path / "c.pt")
+    outcome = trials.attempt(trial)
     assert "one constant image" in outcome.died
     assert 0 < outcome.loss < 1
 
