@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import problems, runtime
+from service.board import Board
 from service.catalog import Catalog
 from service.metrics import Metrics
 from service.middleware import Observe
@@ -29,6 +29,7 @@ from service.routes import (
 )
 from service.routes.route import Verbs
 from service.settings import Settings
+from service.worker import Worker
 
 _ROUTES = (
     images,
@@ -50,18 +51,45 @@ are `application/problem+json` (RFC 9457) and say what would have worked.
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; its models are loaded when it starts, and a bad set-up stops it there."""
+def loaded_app(settings: Settings, board: Board, slot: int) -> FastAPI:
+    """The application of one worker, with its models loaded.
+
+    Raises:
+        AutoencoderError: a bad set-up; the server would print a traceback of what the lifespan
+            raises, above the one line that says what is wrong.
+    """
+    runtime.check_installation()
+    catalog = Catalog(settings)
+    catalog.load()
+    return create_app(settings, catalog, board, slot)
+
+
+def create_app(
+    settings: Settings | None = None,
+    catalog: Catalog | None = None,
+    board: Board | None = None,
+    slot: int = 0,
+) -> FastAPI:
+    """The application; without a loaded catalog it loads its own when it starts.
+
+    With a `board`, it is the worker in that `slot` of it, and answers for all when it is asked
+    whether the service is ready.
+    """
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        runtime.check_installation()
-        catalog = app.state.catalog = Catalog(settings)
-        catalog.load()
-        log.info("serving %s", ", ".join(served.manifest.key for served in catalog))
+        models = catalog or Catalog(settings)
+        if catalog is None:
+            runtime.check_installation()
+            models.load()
+        log.info("serving %s", ", ".join(served.manifest.key for served in models))
+        app.state.catalog = models
+        app.state.worker = Worker(models, app.state.metrics, settings, app.state.board, slot)
+        app.state.worker.start()
         yield
-        catalog.close()
+        await app.state.worker.stop()
+        models.close()
 
     app = FastAPIOffline(
         title="autoencoder-service",
@@ -72,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
-    app.state.canary = asyncio.Lock()
+    app.state.board = board or Board()
     for routes in _ROUTES:
         app.include_router(routes.router)
     problems.handle(app)

@@ -36,6 +36,10 @@ MOST_NUMBERS = 4_000_000
 _TURN_SECONDS = 0.002
 _BEST_NUMBERS = 64 * 32 * 32
 
+# A run may take so many times longer than runs of its size did before it is overdue.
+_SLACK = 4.0
+
+
 # Handing a run to another thread and back costs about as much (two cores, Linux, 2026-11).
 _HOP_SECONDS = 0.0002
 
@@ -89,6 +93,7 @@ class Batcher:
         executor: Executor,
         max_batch: int,
         backlog: Backlog,
+        seconds_per_byte: float = 0.0,
     ) -> None:
         self._function = function
         self._executor = executor
@@ -99,7 +104,18 @@ class Batcher:
         self._runner: asyncio.Task[None] | None = None
         self._seconds_per_byte = 0.0  # from one run to the next: what the backlog counts with
         self._pace = math.inf  # the function itself, undisturbed
+        self._first = seconds_per_byte  # before anything ran
+        self._due = math.inf
         self.statistics = Statistics()
+
+    def overdue(self, patience: float) -> bool:
+        """Whether the run under way should have ended at least `patience` seconds ago."""
+        return time.perf_counter() > self._due + patience
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits to run."""
+        return self._runner is None
 
     async def submit(self, batch: Array, *, deadline: float = math.inf) -> Run:
         """Runs `batch` `[B,...]`, B >= 1, joined with what else waits; splits it if it is large.
@@ -240,11 +256,20 @@ class Batcher:
 
     def _learn(self, seconds_per_byte: float) -> None:
         """A moving average; bytes, since large images of a convolution take longer than small."""
-        weight = 0.2 if self._seconds_per_byte else 1.0
-        self._seconds_per_byte += weight * (seconds_per_byte - self._seconds_per_byte)
+        known = self._seconds_per_byte or seconds_per_byte
+        seconds_per_byte = min(seconds_per_byte, _SLACK * known)  # one run that hung is no rule
+        self._seconds_per_byte = known + 0.2 * (seconds_per_byte - known)
 
     def _run(self, inputs: Sequence[Array]) -> list[Outputs | Exception]:
         started = time.perf_counter()
+        usual = self._seconds_per_byte or self._first
+        self._due = started + _SLACK * usual * sum(part.nbytes for part in inputs)
+        try:
+            return self._run_once(inputs, started)
+        finally:
+            self._due = math.inf
+
+    def _run_once(self, inputs: Sequence[Array], started: float) -> list[Outputs | Exception]:
         try:
             batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
             joined = time.perf_counter()

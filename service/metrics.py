@@ -102,6 +102,12 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self.restarts = Gauge(
+            "autoencoder_worker_restarts",
+            "Worker processes that were replaced since the start",
+            registry=self.registry,
+            multiprocess_mode="max",  # every worker reads the same number from the supervisor
+        )
 
         # Looking a metric up by its labels costs more than adding to it.
         self._of_route = lru_cache(_REMEMBERED)(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -46,12 +47,19 @@ class Served:
         }
         known = self.golden.image[None]
         self.pixels_per_latent = known[..., 0].size / model.encode(known).latents.size
+        started = time.perf_counter()
+        model.reconstruct(known)
+        seconds_per_byte = (time.perf_counter() - started) / known.nbytes
         self.backlog = Backlog(
             max_images=settings.max_waiting, max_bytes=settings.max_waiting_bytes
         )
         self._queues = {
             verb: Batcher(
-                function, executor=executor, max_batch=settings.max_batch, backlog=self.backlog
+                function,
+                executor=executor,
+                max_batch=settings.max_batch,
+                backlog=self.backlog,
+                seconds_per_byte=seconds_per_byte,
             )
             for verb, function in verbs.items()
         }
@@ -94,3 +102,12 @@ class Served:
         """Whether the known image, through the real queue, still gives the known answer."""
         run = await self.run("reconstruct", self.golden.image[None])
         return self.golden.holds(run.outputs[0][0])
+
+    def overdue(self, patience: float) -> bool:
+        """Whether a run under way, of any verb, should have ended at least `patience` s ago."""
+        return any(queue.overdue(patience) for queue in self._queues.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of this model runs or waits to run."""
+        return all(queue.idle for queue in self._queues.values())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import signal
 import sys
 import urllib.error
@@ -14,7 +12,6 @@ from importlib import import_module
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
 
-from service.log import configuration
 from service.settings import Settings
 
 
@@ -22,24 +19,10 @@ class Serve(Settings):
     """Serve the models. Every flag is an environment variable too, as in AUTOENCODER_PORT."""
 
     def cli_cmd(self) -> None:
-        # Worker processes make their own application, and read the settings where all do.
-        for name, value in self.model_dump(mode="json").items():
-            os.environ[f"AUTOENCODER_{name.upper()}"] = str(value)
         # uvicorn raises the signal again once all is answered: stopped as asked is no failure.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         # Here, so that a health check every few seconds does not import a server to ask one.
-        import_module("uvicorn").run(
-            "service.app:create_app",
-            factory=True,
-            host=self.host,
-            port=self.port,
-            workers=self.workers,
-            access_log=False,  # service.middleware logs each request once, with its id
-            log_config=configuration(self.log_format, self.log_level),
-            # What is under way is answered by then; a caller that never ends its body must not
-            # keep a process that was asked to stop.
-            timeout_graceful_shutdown=math.ceil(self.request_timeout),
-        )
+        import_module("service.starting").start(Settings.model_validate(self.model_dump()))
 
 
 class Health(BaseModel):

@@ -58,7 +58,17 @@ class Settings(BaseSettings):
         "less by X-Request-Timeout",
     )
     ready_timeout: Annotated[float, Field(gt=0)] = Field(
-        1.5, description="seconds the canary of /health/ready may take"
+        1.5, description="seconds that a model's canary may take before it is late"
+    )
+    worker_timeout: Annotated[float, Field(ge=1)] = Field(
+        2.0,
+        description="seconds that one of several workers may give no sign of life and compute "
+        "nothing before it is replaced; ten times as long if it computes",
+    )
+    lame_duck: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="seconds to serve on after SIGTERM, already not ready, so that a load "
+        "balancer looks away first",
     )
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from service import problems
+from service.canaries import FINE, OK
 from service.protocol import configuration, parts, wire
 from service.protocol.schemas import (
     Error,
@@ -102,16 +103,18 @@ async def server() -> ServerMetadata:
 
 
 @router.get("/health/live")
-async def live() -> Live:
+async def live(request: Request, response: Response) -> Live:
     """The process is up."""
-    return Live()
+    answer = await health.live(request, response)
+    return Live(live=answer.live)
 
 
 @router.get("/health/ready", responses={503: {"model": Ready}}, response_model_exclude_none=True)
 async def ready(request: Request, response: Response) -> Ready:
     """A real inference went through the real queue of every model just now."""
     answer = await health.ready(request, response)
-    faults = [f"{key}: {result}" for key, result in answer.models.items() if result != "ok"]
+    faults = [f"{key}: {result}" for key, result in answer.models.items() if result not in FINE]
+    faults += [f"worker {key}: {state}" for key, state in answer.workers.items() if state != OK]
     return Ready(ready=answer.ready, error="; ".join(faults) or None)
 
 
@@ -159,9 +162,8 @@ async def model_ready(
 ) -> ModelReady:
     """A real inference went through this model's real queue just now."""
     part = parts.find(catalog_of(request), model, version)
-    async with request.app.state.canary:
-        result = await health.canary(request, part.served)
-    if result != "ok":
+    result = await request.app.state.worker.check_model(part.served)
+    if result not in FINE:
         response.status_code = 503
         return ModelReady(name=part.name, ready=False, error=result)
     return ModelReady(name=part.name, ready=True)

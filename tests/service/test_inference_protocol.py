@@ -302,6 +302,8 @@ async def test_a_model_that_does_not_answer_as_known_is_not_ready(zoo, monkeypat
     async def stuck(*_, **__):
         await asyncio.sleep(60)
 
+    await zoo.get("/v2/health/ready")
+    await asyncio.sleep(0.3)  # an outcome is good for so long
     monkeypatch.setattr(zoo.app.state.catalog.get("toy-identity"), "run", stuck)
     model = await zoo.get("/v2/models/toy-identity.encoder/ready")
     server = await zoo.get("/v2/health/ready")
@@ -316,6 +318,7 @@ async def test_runs_are_shared_with_the_rest_api(zoo):
     async def seen() -> dict:
         return (await zoo.get("/v2/models/toy-identity/stats")).json()["model_stats"][0]
 
+    await zoo.app.state.worker.stop()  # its canaries share runs too
     before = await seen()
     both = [zoo.post(INFER, content=body()) for _ in range(20)]
     both += [

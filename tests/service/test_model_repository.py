@@ -93,6 +93,7 @@ async def test_an_unloaded_model_is_gone_from_both_apis_and_from_memory(own):
     assert (
         await own.post(UNLOAD, json={"parameters": {"unload_dependents": False}})
     ).content == b""
+    await asyncio.sleep(0.5)  # a canary may be under way
     assert served() is None, "nothing waits for the garbage collector"
     assert (await own.post(INFER, content=body())).status_code == 404
     assert (await own.get("/models/toy-identity")).status_code == 404

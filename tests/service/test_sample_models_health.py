@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ async def test_ready_means_that_every_model_just_gave_its_known_answer(client):
     assert answer.json() == {
         "ready": True,
         "models": {"toy-colour/1": "ok", "toy-identity/1": "ok", "toy-vae/1": "ok"},
+        "workers": {"1": "ok"},
     }
 
 
@@ -86,13 +88,37 @@ async def test_a_model_that_answers_wrongly_late_or_not_at_all_makes_the_service
 
     for fault, says in ((wrong, "wrong"), (failing, "failed: RuntimeError"), (hung, "late")):
         monkeypatch.setattr(served, "run", fault)
+        await asyncio.sleep(0.3)  # an outcome is good for so long
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.json()["models"]["toy-identity/1"].startswith(says)
         assert answer.json()["models"]["toy-vae/1"] == "ok"
         assert (await client.get("/health/live")).json() == {"live": True}
-    monkeypatch.undo()
-    assert (await client.get("/health/ready")).status_code == 200
+        v2 = await client.get("/v2/models/toy-identity/ready")
+        assert (v2.status_code, v2.json()["ready"]) == (503, False)
+
+
+async def test_a_long_queue_is_busy_and_not_a_fault_while_its_runs_go_on(client, monkeypatch):
+    served = client.app.state.catalog.get("toy-identity")
+    monkeypatch.setattr(client.app.state.worker._canaries, "_patience", 0.05)
+    image = np.zeros((1, 12, 12, 1), np.uint8)
+    queue = served._queues["reconstruct"]
+    real = queue._function
+
+    def slow(batch):
+        time.sleep(0.03)
+        return real(batch)
+
+    monkeypatch.setattr(queue, "_function", slow)
+    monkeypatch.setattr(queue, "_max_batch", 1)
+    monkeypatch.setattr(queue, "_seconds_per_byte", 0.03 / image.nbytes)
+    await asyncio.sleep(0.3)  # the outcome of the start is good for so long
+    flood = asyncio.gather(*(served.run("reconstruct", image) for _ in range(10)))
+    await asyncio.sleep(0.01)
+    answer = await client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json()["models"]["toy-identity/1"].startswith("busy")
+    await flood
 
 
 def metric(text: str, line: str) -> float:

@@ -1,0 +1,45 @@
+"""Starts the server: in this process, or as several workers under a supervisor."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from service.app import loaded_app
+from service.board import Board
+from service.log import configuration
+from service.server import Server
+from service.settings import Settings
+from service.supervisor import Supervisor
+
+
+def start(settings: Settings) -> None:
+    """Serves until it is asked to stop.
+
+    Raises:
+        AutoencoderError: a bad set-up.
+        SystemExit: the port is taken, or no worker could start.
+    """
+    board = Board(settings.workers)
+    config = uvicorn.Config(
+        lambda: loaded_app(settings, board, 0),
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,  # service.middleware logs each request once, with its id
+        log_config=configuration(settings.log_format, settings.log_level),
+        # What is under way is answered by then; a caller that never ends its body must not keep
+        # a process that was asked to stop.
+        timeout_graceful_shutdown=math.ceil(settings.request_timeout),
+    )
+    if settings.workers == 1:
+        Server(config, row=board.row(0), lame_duck=settings.lame_duck).run()
+        return
+    supervisor = Supervisor(config, [config.bind_socket()], settings, board)
+    supervisor.run()
+    if supervisor.failed:
+        sys.exit(STARTUP_FAILURE)

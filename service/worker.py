@@ -1,0 +1,139 @@
+"""This process as one of the workers: it beats, checks its models, and answers for all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing import parent_process
+
+from service.board import Board, Row, State
+from service.canaries import FINE, OK, Canaries
+from service.catalog import Catalog
+from service.metrics import Metrics
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BEAT = 0.25  # seconds between two signs of life
+_SILENT = 1.5  # seconds without one after which a worker is not ready
+_ROUND = 10.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
+_SICK_ROUND = 1.0  # the same while something is wrong
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What every model of this worker, and every worker, says: `ok`, or what is wrong."""
+
+    models: dict[str, str]
+    workers: dict[str, str]
+
+    @property
+    def ready(self) -> bool:
+        fine = all(outcome in FINE for outcome in self.models.values())
+        return fine and all(state == OK for state in self.workers.values())
+
+
+class Worker:
+    """The signs of life of this process, and what it knows of the others."""
+
+    def __init__(
+        self, catalog: Catalog, metrics: Metrics, settings: Settings, board: Board, slot: int
+    ) -> None:
+        self._settings = settings
+        self._board = board
+        self._own = board.row(slot)
+        self._others = [row for row in board.rows if row != self._own]
+        self._canaries = Canaries(catalog, metrics, patience=settings.ready_timeout)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.check_model = self._canaries.of
+
+    def start(self) -> None:
+        """Begins to beat; its models were just admitted, so it is ready."""
+        self._own.state = State.READY
+        self._own.checked = self._own.beat = time.monotonic()
+        self._tasks = [asyncio.create_task(loop()) for loop in (self._beat, self._check)]
+
+    async def stop(self) -> None:
+        """Ends what `start` began."""
+        self.retire()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def retire(self) -> None:
+        """From now on it is not ready, though it goes on answering."""
+        self._own.state = State.STOPPING
+
+    @property
+    def live(self) -> bool:
+        """False once only a new process can help."""
+        return self._own.state is not State.HUNG
+
+    async def readiness(self) -> Readiness:
+        """Asks every worker to check its models now, and waits for what they find."""
+        asked = self._board.ask()
+        models = await self._checked()
+        deadline = asked + self._settings.ready_timeout + BEAT
+        while any(_is_checking(row, asked) for row in self._others):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        workers = {
+            str(i): _describe(row, 0.0 if row == self._own else asked)
+            for i, row in enumerate(self._board.rows, 1)
+        }
+        return Readiness(models, workers)
+
+    async def _checked(self) -> dict[str, str]:
+        """The outcome for this worker's models, which the others can read from then on."""
+        outcomes = await self._canaries.check()
+        if self._own.state is not State.STOPPING:
+            faulty = self._canaries.faulty_since
+            if faulty is None:
+                self._own.state = State.READY
+            elif time.monotonic() - faulty < self._settings.request_timeout:
+                self._own.state = State.UNREADY
+            else:  # whoever waited for it has given up
+                self._own.state = State.HUNG
+        self._own.checked = self._canaries.began
+        return outcomes
+
+    async def _check(self) -> None:
+        while True:
+            await self._checked()
+            pause = _ROUND if self._own.state is State.READY else _SICK_ROUND
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    while self._board.asked <= self._own.checked + BEAT:
+                        await asyncio.sleep(BEAT)
+
+    async def _beat(self) -> None:
+        supervisor = parent_process()
+        while True:
+            self._own.beat = time.monotonic()
+            if supervisor is not None and not supervisor.is_alive():
+                log.error("the supervisor is gone: stopping")
+                supervisor = None
+                signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(BEAT)
+
+
+def _is_checking(row: Row, asked: float) -> bool:
+    able = row.state in (State.READY, State.UNREADY) and not row.silent(_SILENT)
+    return able and row.checked + BEAT < asked
+
+
+def _describe(row: Row, asked: float) -> str:
+    if row.state is State.STARTING:
+        return "starting"
+    if row.state is State.STOPPING:
+        return "stopping"
+    if row.silent(_SILENT):
+        return f"silent for {time.monotonic() - row.beat:.1f} s"
+    if row.state is State.READY:
+        return OK if row.checked + BEAT >= asked else "late: its models are still being checked"
+    return f"a model is not ready: its log and /metrics say which ({row.state.name.lower()})"
