@@ -52,6 +52,12 @@ class Canaries:
             self._metrics.ready.labels(card.name, card.version).set(outcome in FINE)
         return outcome
 
+    async def close(self) -> None:
+        """Ends the check that is under way."""
+        if self._check:
+            self._check.cancel()
+            await asyncio.wait({self._check})
+
     async def _all(self) -> dict[str, str]:
         self.began = time.monotonic()
         models = list(self._models)

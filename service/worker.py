@@ -62,7 +62,7 @@ class Worker:
         self.retire()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._canaries.close(), return_exceptions=True)
 
     def retire(self) -> None:
         """From now on it is not ready, though it goes on answering."""
