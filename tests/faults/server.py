@@ -62,7 +62,7 @@ class Server:
         except httpx.TransportError:
             return False
 
-    def wait_ready(self, seconds: float = 30) -> float:
+    def wait_ready(self, seconds: float = 120) -> float:
         """The seconds until it was ready."""
 
         def ready() -> bool:
@@ -84,7 +84,7 @@ class Server:
 
         return until(full, seconds, lambda: f"workers {self.workers}: {self.log[-3000:]}")
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """Its exit status after SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
