@@ -39,7 +39,6 @@ _BEST_NUMBERS = 64 * 32 * 32
 # A run may take so many times longer than runs of its size did before it is overdue.
 _SLACK = 4.0
 
-
 # Handing a run to another thread and back costs about as much (two cores, Linux, 2026-11).
 _HOP_SECONDS = 0.0002
 

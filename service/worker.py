@@ -52,7 +52,7 @@ class Worker:
         self.check_model = self._canaries.of
 
     def start(self) -> None:
-        """Begins to beat; its models were just admitted, so it is ready."""
+        """Begins to beat; its models just gave their known answers to be admitted."""
         self._own.state = State.READY
         self._own.checked = self._own.beat = time.monotonic()
         self._tasks = [asyncio.create_task(loop()) for loop in (self._beat, self._check)]
@@ -104,12 +104,12 @@ class Worker:
 
     async def _check(self) -> None:
         while True:
-            await self._checked()
             pause = _ROUND if self._own.state is State.READY else _SICK_ROUND
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     while self._board.asked <= self._own.checked + BEAT:
                         await asyncio.sleep(BEAT)
+            await self._checked()
 
     async def _beat(self) -> None:
         supervisor = parent_process()
