@@ -96,6 +96,7 @@ def create_app(
         description=_DESCRIPTION,
         version=version("autoencoder-service"),
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False},  # on every request it would ask for it
         responses=problems.RESPONSES,
     )
     app.state.settings = settings

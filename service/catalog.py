@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 AUTO = "auto"
+_REMEMBERED = 1024  # choices; callers make up the sizes of their images
 
 
 class Catalog:
@@ -33,6 +35,8 @@ class Catalog:
         self._served: dict[str, dict[int, Served]] = {}
         self.refused: dict[str, str] = {}
         self._changing = asyncio.Lock()
+        # What auto chose, until the models change: ranking them all takes longer than a small run.
+        self._chosen: dict[tuple[object, ...], Served] = {}
 
     def load(self) -> None:
         """Admits every NAME/VERSION in the models folder.
@@ -41,6 +45,7 @@ class Catalog:
             ManifestError: there is none that can be served.
             DeviceError: the device asked for is not there.
         """
+        self._chosen.clear()
         self._served, self.refused = self._admit(self.folders())
         if not self._served:
             raise ManifestError(
@@ -114,6 +119,7 @@ class Catalog:
         return admitted, refused
 
     def _forget(self, name: str) -> None:
+        self._chosen.clear()
         self._served.pop(name, None)
         for key in [key for key in self.refused if key.startswith(f"{name}/")]:
             del self.refused[key]
@@ -203,6 +209,18 @@ class Catalog:
             raise Unprocessable(
                 f"version={version} is of no one model: name the model too, or leave both to auto"
             )
+        key = (ability, resizable, *sorted(Counter(shapes).items()))
+        chosen = self._chosen.get(key)
+        if chosen is None:
+            chosen = self._best(ability, shapes, resizable=resizable)
+            if len(self._chosen) < _REMEMBERED:
+                self._chosen[key] = chosen
+        return chosen
+
+    def _best(
+        self, ability: Ability, shapes: Sequence[tuple[int, ...]], *, resizable: bool
+    ) -> Served:
+        """The best that can do it and takes images of these shapes. Raises as `choose` does."""
         ranking = self.ranking(ability)
         if not ranking:
             raise AbilityMissing(f"no model that is served here can {ability}")

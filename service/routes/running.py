@@ -23,7 +23,7 @@ T = TypeVar("T")
 # Below this, work on pixels costs less than the hop to another thread.
 _INLINE_PIXELS = 256 * 256
 
-_WATCH_AFTER = 0.01  # seconds
+_WATCH_AFTER = 0.05  # seconds
 
 
 def catalog_of(request: Request) -> Catalog:

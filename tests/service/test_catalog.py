@@ -177,3 +177,18 @@ def test_a_model_that_is_not_variational_samples_with_a_fitted_mixture(tmp_path)
     toys.variational(tmp_path, prior=False, mixture=True)
     served = loaded(tmp_path).choose("sample")
     assert served.manifest.priors == ("mixture",)
+
+
+@pytest.mark.anyio
+async def test_what_auto_chose_is_forgotten_when_the_models_change(tmp_path):
+    toys.identity(tmp_path, "good", psnr=30.0)
+    catalog = loaded(tmp_path)
+    small = {"shapes": [(12, 12, 1)]}
+    assert catalog.choose("denoise", **small).manifest.name == "good"
+    toys.identity(tmp_path, "better", psnr=40.0)
+    assert catalog.choose("denoise", **small).manifest.name == "good"
+    await catalog.reload("better")
+    assert catalog.choose("denoise", **small).manifest.name == "better"
+    await catalog.unload("better")
+    assert catalog.choose("denoise", **small).manifest.name == "good"
+    catalog.close()
