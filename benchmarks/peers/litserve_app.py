@@ -1,0 +1,39 @@
+"""LitServe with its own batching: python -m benchmarks.peers.litserve_app PORT."""
+
+import sys
+
+import litserve as ls
+from fastapi import Request, Response
+
+from benchmarks.peers.denoising import Denoiser, read, write
+
+
+class Api(ls.LitAPI):
+    def setup(self, device):
+        self.denoiser = Denoiser()
+
+    async def decode_request(self, request: Request):
+        kind = request.headers["content-type"]
+        return kind, read(await request.body(), kind)
+
+    def batch(self, inputs):
+        return inputs
+
+    def predict(self, inputs):
+        made = self.denoiser.together([images for _, images in inputs])
+        return [(kind, images) for (kind, _), images in zip(inputs, made, strict=True)]
+
+    def unbatch(self, output):
+        return output
+
+    def encode_response(self, output):
+        kind, images = output
+        return Response(write(images, kind), media_type=kind)
+
+
+if __name__ == "__main__":
+    api = Api(max_batch_size=64, batch_timeout=0.001, api_path="/denoise")
+    server = ls.LitServer(api, accelerator="cpu", workers_per_device=1)
+    server.run(
+        host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="error"
+    )
