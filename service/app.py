@@ -14,8 +14,10 @@ from fastapi_offline import FastAPIOffline
 from service import problems, runtime
 from service.board import Board
 from service.catalog import Catalog
+from service.gate import Gate
 from service.metrics import Metrics
 from service.middleware import Observe
+from service.refusals import Refusals
 from service.routes import (
     documents,
     health,
@@ -78,7 +80,7 @@ def create_app(
     settings = settings or Settings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         models = catalog or Catalog(settings)
         if catalog is None:
             runtime.check_installation()
@@ -87,7 +89,8 @@ def create_app(
         app.state.catalog = models
         app.state.worker = Worker(models, app.state.metrics, settings, app.state.board, slot)
         app.state.worker.start()
-        yield
+        # What each connection needs to know.
+        yield {"settings": settings, "refusals": app.state.refusals}
         await app.state.worker.stop()
         models.close()
 
@@ -101,12 +104,13 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.refusals = Refusals(app.state.metrics.refused)
     app.state.board = board or Board()
     for routes in _ROUTES:
         app.include_router(routes.router)
     problems.handle(app)
     app.add_middleware(Verbs, routers=[routes.router for routes in _ROUTES])  # the innermost
-    app.add_middleware(Observe, metrics=app.state.metrics)  # the outermost
+    app.add_middleware(Observe, gate=Gate(settings), metrics=app.state.metrics)  # the outermost
     _describe(app)
     return app
 

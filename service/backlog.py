@@ -53,14 +53,6 @@ class Backlog:
             )
             raise overloaded("late", why, self.seconds + seconds - left)
 
-    def full(self, seconds_left: float) -> bool:
-        """Whether a request of any size at all would be refused."""
-        return self.images > 0 and (
-            self.images >= self._max_images
-            or self.bytes >= self._max_bytes
-            or self.seconds > _SHARE * seconds_left
-        )
-
     def add(self, images: int, size: int, seconds: float) -> None:
         """Something waits now."""
         self.images += images

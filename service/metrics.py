@@ -36,6 +36,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.refused = Counter(
+            "autoencoder_refused_total",
+            "Requests and connections that were refused, by the bound that they met",
+            ["reason"],
+            registry=self.registry,
+        )
         self.images = Counter(
             "autoencoder_images_total",
             "Images that a model answered",

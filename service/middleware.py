@@ -10,13 +10,16 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import RequestError
+from service.gate import Gate
 from service.metrics import Metrics
-from service.problems import internal
+from service.problems import answer_to, internal
 
 log = logging.getLogger(__name__)
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
+_REFUSED = {408, 429, 503}
 _LEFT = 499  # as nginx counts callers that left before their answer
 _PROBES = {"/health/live", "/health/ready", "/metrics"}
 
@@ -28,8 +31,9 @@ class Observe:
     `scope["state"]["timing"]`, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, gate: Gate, metrics: Metrics) -> None:
         self._app = app
+        self._gate = gate
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,9 +69,11 @@ class Observe:
             await send(message)
 
         try:
-            await self._app(scope, receive, observed_send)
+            await self._app(scope, self._gate.enter(scope, receive), observed_send)
+        except RequestError as error:  # at the gate; the application answers its own
+            await answer_to(error, scope)(scope, receive, observed_send)
         except ClientDisconnect:  # nobody is there to answer, and nothing is wrong here
-            status = _LEFT
+            status = scope["state"].get("refused", _LEFT)
         except Exception:
             log.exception("request %s failed", request_id.decode())
             if answered:  # too late for a problem: the server closes the connection
@@ -76,10 +82,13 @@ class Observe:
             await response(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
+            self._gate.leave(scope, seconds)
             # The pattern, not the path: a caller cannot invent label values.
             route = getattr(scope.get("route"), "path", _UNMATCHED)
             self._metrics.answered(route, scope["method"], status, seconds)
-            level = logging.INFO if status < 500 else logging.ERROR
+            level = logging.ERROR if status == 500 else logging.INFO
+            if status in _REFUSED:  # counted, and summed up once a second
+                level = logging.DEBUG
             if route in _PROBES and status < 400:  # every few seconds, and no news
                 level = logging.DEBUG
             if log.isEnabledFor(level):

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from service.errors import RequestError
 
@@ -82,22 +83,24 @@ def handle(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
 
 
-async def _request_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return answer(request, error)
-
-
-def answer(request: Request, error: RequestError) -> Response:
-    """The answer to a request that cannot be answered as asked."""
+def answer_to(error: RequestError, scope: Scope) -> Response:
+    """The answer to the request of `scope`, which cannot be answered as asked."""
+    if error.reason:
+        scope["app"].state.refusals.add(error.reason)
     return problem(
         error.status,
         error.title,
         error.detail,
-        path=request.scope["path"],
-        request_id=request.state.request_id,
+        path=scope["path"],
+        request_id=scope["state"]["request_id"],
         extra=error.extra,
         headers=error.headers,
     )
+
+
+async def _request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return answer_to(error, request.scope)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

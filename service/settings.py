@@ -52,6 +52,32 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         8_000_000, ge=1, description="pixels in one request, checked before decoding"
     )
+    max_requests: int = Field(512, ge=1, description="requests under way in one process before 503")
+    max_bytes_in_flight: int = Field(
+        512 * 2**20,
+        ge=1024,
+        description="bytes of bodies and pixels that all requests of one process may hold "
+        "before 503",
+    )
+    max_connections: int = Field(
+        2000, ge=1, description="open connections of one process, idle ones too, before 503"
+    )
+    max_headers: int = Field(100, ge=10, description="headers of one request before 431")
+    max_head_bytes: int = Field(
+        32_768, ge=1024, le=65_536, description="bytes of one request's URL and headers before 431"
+    )
+    head_timeout: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="seconds a request's URL and headers may take to come before 408"
+    )
+    body_timeout: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="seconds a request's body may take to come before 408"
+    )
+    min_body_rate: int = Field(
+        1024, ge=0, description="bytes a second at which a body must come, else 408"
+    )
+    write_timeout: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="seconds a caller may leave an answer unread before it is given up"
+    )
     request_timeout: Annotated[float, Field(gt=0)] = Field(
         30.0,
         description="seconds a request may wait for its answer before 504; a caller may ask for "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import sys
 
 import uvicorn
@@ -23,6 +24,7 @@ def start(settings: Settings) -> None:
         AutoencoderError: a bad set-up.
         SystemExit: the port is taken, or no worker could start.
     """
+    _allow_connections()
     board = Board(settings.workers)
     config = uvicorn.Config(
         lambda: loaded_app(settings, board, 0),
@@ -30,6 +32,8 @@ def start(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http="service.connections:Connection",
+        ws="none",  # there are no web sockets here
         access_log=False,  # service.middleware logs each request once, with its id
         log_config=configuration(settings.log_format, settings.log_level),
         # What is under way is answered by then; a caller that never ends its body must not keep
@@ -43,3 +47,9 @@ def start(settings: Settings) -> None:
     supervisor.run()
     if supervisor.failed:
         sys.exit(STARTUP_FAILURE)
+
+
+def _allow_connections() -> None:
+    """Lifts the soft limit on open files, often 1024, as far as the hard one allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

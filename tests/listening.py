@@ -9,11 +9,15 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from service.connections import Connection
+
 
 @contextmanager
 def listening(app) -> Iterator[str]:
     """The address of a server of `app` on a free port; it stops with the block."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, http=Connection, ws="none")
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -61,7 +61,7 @@ async def read_upload(
     content_type, media_type = media_type_of(request, taken)
     body = await read_body(request, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        return Upload("image", together(await decode([body], settings, declared=media_type)))
+        return Upload("image", together(await decode(request, [body], declared=media_type)))
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
     kind: Kind
@@ -82,7 +82,7 @@ async def read_upload(
         raise Malformed(
             f"{len(clean)} references for {len(sent)} images: send as many, in their order"
         )
-    decoded = await decode([*sent, *clean], settings, images_sent=len(sent))
+    decoded = await decode(request, [*sent, *clean], images_sent=len(sent))
     return Upload(
         kind,
         together(decoded[: len(sent)]),
@@ -195,8 +195,8 @@ async def _array(body: bytes, settings: Settings) -> Images:
 
 
 async def decode(
+    request: Request,
     encoded: Sequence[bytes],
-    settings: Settings,
     *,
     declared: str | None = None,
     images_sent: int = 1,
@@ -205,13 +205,14 @@ async def decode(
 
     Raises:
         TooLarge: more pixels than are taken in one request; none was decoded then.
+        Overloaded: more pixels than all requests together may hold; none was decoded then.
         UnsupportedMedia: it is not of the media type that was declared.
         Unprocessable: an image that is none; where there are several, the detail names its place.
     """
 
     def headers() -> list[Opened]:
         opened = []
-        left = settings.max_pixels
+        left = request.app.state.settings.max_pixels
         for i, data in enumerate(encoded):
             try:
                 image = images.open_image(data, max_pixels=left)
@@ -236,7 +237,9 @@ async def decode(
         return decoded
 
     opened = await aside(headers, pixels=sum(map(len, encoded)))
-    return await aside(pixels, pixels=sum(image.width * image.height for image in opened))
+    count = sum(image.width * image.height for image in opened)
+    request.state.share.take(3 * count)
+    return await aside(pixels, pixels=count)
 
 
 def _placed(error: RequestError, place: int, count: int, images_sent: int) -> RequestError:

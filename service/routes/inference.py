@@ -53,7 +53,7 @@ async def infer(request: Request, part: Part) -> Response:
     wanted = _wanted(part, sent, files=files)
     seconds = _seconds(sent, settings)
     if files:
-        taken = await _pictures(part, sent, wanted, settings)
+        taken = await _pictures(request, part, sent, wanted)
     else:
         part.check_shape(sent.shape, settings)
         taken = await aside(lambda: _numbers(part, sent), pixels=text)
@@ -159,7 +159,7 @@ def _numbers(part: Part, sent: Sent) -> Array:
     return tensors.numbers_of_json(sent.json.inputs[0].data, part.input, sent.shape)
 
 
-async def _pictures(part: Part, sent: Sent, wanted: Sequence[Wanted], settings: Settings) -> Rows:
+async def _pictures(request: Request, part: Part, sent: Sent, wanted: Sequence[Wanted]) -> Rows:
     """The decoded files as the model takes them: one batch, or a list if their sizes differ.
 
     Raises:
@@ -169,13 +169,13 @@ async def _pictures(part: Part, sent: Sent, wanted: Sequence[Wanted], settings: 
     shape, name = sent.shape, part.input.name
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
         raise Malformed(f"files are BYTES of shape [-1] or [-1,1], got {list(shape[:16])}")
-    check_batch(part, shape[0], settings)
+    check_batch(part, shape[0], request.app.state.settings)
     if sent.raw[0] is not None:
         encoded = tensors.strings_of_raw(sent.raw[0], name, shape)
     else:
         texts = tensors.strings_of_json(sent.json.inputs[0].data, name, shape)
         encoded = [decode_base64(text, f"{name}[{i}]") for i, text in enumerate(texts)]
-    decoded = await decode(encoded, settings, images_sent=len(encoded))
+    decoded = await decode(request, encoded, images_sent=len(encoded))
     pictures = await fitted(together(decoded), part.served.manifest.image, "exact")
     if isinstance(pictures, list) and any(output.datatype != "BYTES" for output in wanted):
         raise Malformed(

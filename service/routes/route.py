@@ -54,7 +54,7 @@ class VerbRoute(APIRoute):
         try:
             response = await self.endpoint(request, **self._read(scope["query_string"]))
         except RequestError as error:
-            response = problems.answer(request, error)
+            response = problems.answer_to(error, scope)
         await response(scope, receive, send)
 
 

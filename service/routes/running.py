@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from service import deadlines
 from service.catalog import Catalog
-from service.errors import DeadlineExceeded
+from service.errors import DeadlineExceeded, RequestError
 from service.metrics import Metrics
 from service.rows import Rows
 from service.served import Batched, Served
@@ -91,6 +91,8 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
             reason = ClientDisconnect()
         except TimeoutError:
             reason = _too_late(request)
+        except RequestError as error:  # a body that nobody reads may be more than is taken
+            reason = error
         task.cancel()
 
     def begin() -> None:

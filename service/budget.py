@@ -1,0 +1,69 @@
+"""What all requests of a process may hold together: their number, and the bytes they brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.backlog import overloaded
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is held now, what may be, and how long a request holds its part."""
+
+    max_requests: int
+    max_bytes: int
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.1  # a moving average of a request's whole time
+
+    def check(self) -> None:
+        """Refuses a request while that is cheapest: before anything of its body is read.
+
+        Raises:
+            Overloaded: as many requests are under way as may be.
+        """
+        if self.requests >= self.max_requests:
+            why = f"{self.requests} requests are under way, and no more may be"
+            raise overloaded("requests", why, self.seconds / self.requests)
+
+
+@dataclass(slots=True)
+class Share:
+    """What one request holds of the budget, until `release`."""
+
+    budget: Budget
+    bytes: int = 0
+    counted: bool = False
+
+    def count(self) -> None:
+        """Its body is there: it is under way. Slow uploads must not fill the places of others.
+
+        Raises:
+            Overloaded: as many requests are under way as may be.
+        """
+        if not self.counted:
+            self.budget.check()
+            self.budget.requests += 1
+            self.counted = True
+
+    def take(self, size: int) -> None:
+        """Holds so many bytes more.
+
+        Raises:
+            Overloaded: all requests together would hold more than they may.
+        """
+        budget = self.budget
+        if budget.bytes and budget.bytes + size > budget.max_bytes:
+            why = f"{budget.bytes} bytes of requests are held, and {budget.max_bytes} may be"
+            raise overloaded("bytes", why, budget.seconds)
+        budget.bytes += size
+        self.bytes += size
+
+    def release(self, seconds: float) -> None:
+        """The request is over, after so many seconds."""
+        budget = self.budget
+        budget.bytes -= self.bytes
+        if self.counted:
+            budget.requests -= 1
+            budget.seconds += 0.05 * (seconds - budget.seconds)

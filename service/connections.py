@@ -1,0 +1,246 @@
+"""One connection: uvicorn's, with bounds on what a hostile or broken peer can make it hold.
+
+uvicorn leaves these to a proxy in front. Here the service keeps its promises without one: a head
+or a body that comes too slowly is 408, a head that is too large 431, a body that no parser can
+agree on 400, all of them as problem documents; an answer that nobody reads is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+from service.problems import problem
+from service.refusals import Refusals
+from service.settings import Settings
+
+# Seconds between looks at how fast a body comes.
+_INTERVAL = 2.0
+# Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
+_MOST_PIPELINED = 32
+
+
+class Connection(HttpToolsProtocol):
+    """What uvicorn calls for each connection (`http=` of its configuration).
+
+    The lifespan's state must hold `settings` and `refusals`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits: Settings = self.app_state["settings"]
+        self._refusals: Refusals = self.app_state["refusals"]
+        self._expected = "head"  # or "body"; "" while no more of a request is to come
+        self._timed = ""  # what `_timer` watches over
+        self._timer: asyncio.TimerHandle | None = None
+        self._body_since = 0.0
+        self._received = 0  # bytes since the timer last looked
+        self._head_bytes = 0
+        self._head_unread = 0  # bytes of a header that the parser has not seen the end of
+        self._refusal: tuple[int, str, str] | None = None
+        self._running: RequestResponseCycle | None = None  # `cycle` may be a later one, in a queue
+        self._unread: asyncio.TimerHandle | None = None
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            most = self._limits.max_connections
+            detail = f"{most} connections are open, and no more are taken: try again in 1 s"
+            self._refuse(503, "connections", detail, {"Retry-After": "1"})
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self._expected == "":  # of a request whose end was seen; the parser says when
+            self._expected = "head"
+        self._received += len(data)
+        began = self._expected == "head" and not self._is_idle()
+        super().data_received(data)
+        if began and self._expected == "head":
+            self._head_unread += len(data)
+            if self._head_unread > self._limits.max_head_bytes:
+                self._refuse(*self._too_large_a_head())
+        if self._expected != self._timed:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expected = ""
+        self._watch()
+        if self._unread is not None:
+            self._unread.cancel()
+        self._depart()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._limits.write_timeout, self._nobody_reads)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expected = "head"
+        self._head_bytes = self._head_unread = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count_head(len(name) + len(value) + 4)
+        if len(self.headers) > self._limits.max_headers:
+            self._refusal = 431, "head", f"up to {self._limits.max_headers} headers are taken"
+            raise ValueError("too many headers")
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            self._refusal = 400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
+            raise ValueError("too many pipelined requests")
+        super().on_headers_complete()
+        self._expected = "body"
+        self._body_since = self.loop.time()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._expected = ""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what cannot be parsed: uvicorn's name for it."""
+        status, reason, detail = self._refusal or (400, "malformed", f"{msg} Send HTTP/1.1.")
+        self._refuse(status, reason, detail)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    # What the timers call
+
+    def _watch(self) -> None:
+        """Has the timer watch over what is expected now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timed = self._expected
+        if self._expected == "head":
+            self._timer = self.loop.call_later(self._limits.head_timeout, self._head_is_late)
+        elif self._expected == "body":
+            self._received = 0
+            self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
+
+    def _head_is_late(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+            return
+        if self.flow.read_paused:  # it is we who do not take it
+            self._watch()
+            return
+        seconds = self._limits.head_timeout
+        self._refuse(408, "slow_head", f"the request's head did not come within {seconds:g} s")
+
+    def _look_at_body(self) -> None:
+        now = self.loop.time()
+        rate = self._received / _INTERVAL
+        self._received = 0
+        if self.flow.read_paused:  # it is we who do not take it
+            self._body_since += _INTERVAL
+        elif rate < self._limits.min_body_rate:
+            self._body_is_late(f"slower than {self._limits.min_body_rate} bytes a second")
+            return
+        elif now - self._body_since > self._limits.body_timeout:
+            self._body_is_late(f"not there within {self._limits.body_timeout:g} s")
+            return
+        self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
+
+    def _body_is_late(self, what: str) -> None:
+        if self.cycle.response_complete:  # refused before its end, and never ended
+            self.transport.close()
+        else:
+            self._refuse(408, "slow_body", f"the request's body is {what}")
+
+    def _nobody_reads(self) -> None:
+        self._refusals.add("slow_reader")
+        self.transport.abort()
+
+    # Refusing
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._limits.max_head_bytes:
+            self._refusal = self._too_large_a_head()
+            raise ValueError("too large a head")
+
+    def _too_large_a_head(self) -> tuple[int, str, str]:
+        most = self._limits.max_head_bytes
+        return 431, "head", f"up to {most} bytes of URL and headers are taken"
+
+    def _is_idle(self) -> bool:
+        """Whether nothing of a request has come yet."""
+        return self.scope is None or (self.cycle is not None and self.cycle.scope is self.scope)
+
+    def _refuse(
+        self, status: int, reason: str, detail: str, headers: dict[str, str] | None = None
+    ) -> None:
+        """Answers in the application's place, and ends the connection."""
+        if self.transport.is_closing():
+            return
+        self._refusals.add(reason)
+        # A caller must not take this for the answer to what it sent before.
+        if self._running is None or self._running.response_complete:
+            self.transport.write(_rendered(status, detail, self._path(), headers))
+        elif self._running is self.cycle and self._expected == "body":
+            if not self.cycle.response_started:
+                self.transport.write(_rendered(status, detail, self._path(), headers))
+            self.cycle.scope["state"]["refused"] = status
+        self._depart()
+        self.transport.close()
+
+    def _depart(self) -> None:
+        """Tells the application that nobody waits for what it is doing."""
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _path(self) -> str:
+        url = bytes(getattr(self, "url", b""))
+        return url.partition(b"?")[0].decode("latin-1")
+
+
+def _rendered(status: int, detail: str, path: str, headers: dict[str, str] | None) -> bytes:
+    """A whole HTTP answer."""
+    request_id = uuid.uuid4().hex
+    answer = problem(
+        status,
+        HTTPStatus(status).phrase,
+        detail,
+        path=path,
+        request_id=request_id,
+        headers={"Connection": "close", "X-Request-ID": request_id, **(headers or {})},
+    )
+    head = b"".join(b"%b: %b\r\n" % pair for pair in answer.raw_headers)
+    return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)

@@ -1,0 +1,36 @@
+"""What was refused: a counter by reason, and one log line a second however many there were."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+from prometheus_client import Counter as Metric
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 1.0
+
+
+class Refusals:
+    """Counts refusals of a process.
+
+    An overloaded service that writes a line for each refusal is slowed by its own log.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._since: Counter[str] = Counter()
+        self._next = 0.0
+
+    def add(self, reason: str) -> None:
+        """One more, for this reason: one word."""
+        self._metric.labels(reason).inc()
+        self._since[reason] += 1
+        now = time.monotonic()
+        if now >= self._next:
+            what = ", ".join(f"{count} {reason}" for reason, count in self._since.most_common())
+            log.warning("refused: %s", what)
+            self._since.clear()
+            self._next = now + _PAUSE
