@@ -9,7 +9,7 @@ from service.errors import Overloaded
 
 # Of the time that a request has left, what its run may be expected to begin and end in. The rest
 # is for writing the answer, and for estimates that were too low.
-_SHARE = 0.7
+_SHARE = 0.5
 
 
 class Backlog:

@@ -61,7 +61,7 @@ async def test_one_flooded_model_does_not_starve_another(tmp_path):
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_504_at_once_and_counted(tmp_path):
-    toys.identity(tmp_path, work=20_000)
+    toys.identity(tmp_path, work=60_000)
     with serving(tmp_path, threads=1, max_batch=1) as server, contextlib.ExitStack() as stack:
         first = stack.enter_context(wire(server.url)).send(request(deadline=30))
         time.sleep(0.1)
