@@ -7,7 +7,7 @@ VENV ?= .venv-$(RUNTIME)
 TEST_VENV ?= .venv
 export AUTOENCODER_DEVICE ?= $(if $(filter gpu,$(RUNTIME)),cuda,cpu)
 
-.PHONY: serve test test-service check format train models-table clean
+.PHONY: serve test test-service check format train models-table clean fuzz
 
 serve: $(VENV)/.ready-serve  ## serve the shipped models
 	$(VENV)/bin/autoencoder serve
@@ -17,6 +17,9 @@ test: $(TEST_VENV)/.ready  ## all tests
 
 test-service: $(VENV)/.ready-test  ## the service's tests, in an environment without torch
 	$(VENV)/bin/python -m pytest -n auto tests/service
+
+fuzz: $(TEST_VENV)/.ready  ## hostile requests to a real server: make fuzz REQUESTS=100000 SEED=0
+	$(TEST_VENV)/bin/python -m tests.faults.fuzz $(REQUESTS) $(SEED)
 
 check: $(TEST_VENV)/.ready  ## lint, format and types
 	$(TEST_VENV)/bin/ruff check . && $(TEST_VENV)/bin/ruff format --check . && $(TEST_VENV)/bin/mypy
