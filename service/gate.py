@@ -49,6 +49,7 @@ class Gate:
                     share.take(len(body))
                 if not message.get("more_body"):
                     share.count()
+                    scope["state"]["whole"] = time.perf_counter()
             return message
 
         return counted

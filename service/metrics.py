@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from service.served import Batched
+from service.totals import Totals
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
@@ -115,11 +117,29 @@ class Metrics:
             multiprocess_mode="max",  # every worker reads the same number from the supervisor
         )
 
+        self.decode_seconds = Histogram(
+            "autoencoder_decode_seconds",
+            "Seconds from a body's last byte to its first run's queue: images decoded and checked",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.encode_seconds = Histogram(
+            "autoencoder_encode_seconds",
+            "Seconds from the last run's end to the answer: quality measured, images encoded",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.totals = Totals(self.registry)
+
         # Looking a metric up by its labels costs more than adding to it.
         self._of_route = lru_cache(_REMEMBERED)(
             lambda route, method, status: (
                 self.requests.labels(route, method, status).inc,
                 self.seconds.labels(route).observe,
+                self.decode_seconds.labels(route).observe,
+                self.encode_seconds.labels(route).observe,
             )
         )
         self._of_model = lru_cache(_REMEMBERED)(
@@ -131,11 +151,17 @@ class Metrics:
             )
         )
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request was answered, `seconds` after it came."""
-        count, observe = self._of_route(route, method, status)
+    def answered(
+        self, route: str, method: str, status: int, seconds: float, timing: Mapping[str, float]
+    ) -> None:
+        """A request was answered, `seconds` after it came; `timing` has its phases in seconds."""
+        count, whole, decode, encode = self._of_route(route, method, status)
         count()
-        observe(seconds)
+        whole(seconds)
+        if "decode" in timing:
+            decode(timing["decode"])
+        if "encode" in timing:
+            encode(timing["encode"])
 
     def ran(self, model: str, version: int, verb: str, *, images: int, run: Batched) -> None:
         """A model answered a request with `images` images."""
@@ -149,4 +175,5 @@ class Metrics:
         """Ends the series of a version that is served no more: they would stand still forever."""
         for gauge in (self.waiting, self.ready):
             gauge.remove(model, str(version))
+        self.totals.forget(model, version)
         self.test_psnr.remove_by_labels({"model": model, "version": str(version)})

@@ -60,7 +60,10 @@ class Observe:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
-                timing["total"] = time.perf_counter() - started
+                now = time.perf_counter()
+                if ran := scope["state"].get("ran"):
+                    timing["encode"] = now - ran
+                timing["total"] = now - started
                 phases = [f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in timing.items()]
                 message["headers"] += (
                     (b"x-request-id", request_id),
@@ -85,7 +88,7 @@ class Observe:
             self._gate.leave(scope, seconds)
             # The pattern, not the path: a caller cannot invent label values.
             route = getattr(scope.get("route"), "path", _UNMATCHED)
-            self._metrics.answered(route, scope["method"], status, seconds)
+            self._metrics.answered(route, scope["method"], status, seconds, timing)
             level = logging.ERROR if status == 500 else logging.INFO
             if status in _REFUSED:  # counted, and summed up once a second
                 level = logging.DEBUG

@@ -72,6 +72,10 @@ class Served:
         """What that verb's queue did since the model was loaded."""
         return self._queues[verb].statistics
 
+    def all_statistics(self) -> list[Statistics]:
+        """The same of every verb's queue."""
+        return [queue.statistics for queue in self._queues.values()]
+
     async def run(self, verb: str, batch: Array, *, deadline: float = math.inf) -> Run:
         """One batch `[B,...]` through encode, decode, reconstruct, classify or sample.
 

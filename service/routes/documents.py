@@ -27,7 +27,7 @@ QUALITY = ("Quality-MSE", "Quality-PSNR", "Quality-SSIM", "Quality-SNR")
 BEFORE = tuple(f"{name}-Before" for name in QUALITY)
 _HEADERS = {
     "X-Request-ID": ("string", "the request's own id, or a new one: quote it in reports"),
-    "Server-Timing": ("string", "milliseconds: queue, infer, total"),
+    "Server-Timing": ("string", "milliseconds: decode, queue, infer, encode, total"),
     "Model-Name": ("string", "the model that answered"),
     "Model-Version": ("integer", "its version"),
     "Seed": ("integer", "repeats the same random numbers (binary answers)"),

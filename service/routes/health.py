@@ -61,4 +61,5 @@ async def metrics(request: Request) -> Response:
         for verb in _SCORED:
             if math.isfinite(psnr := card.served_psnr(verb)):
                 state.metrics.test_psnr.labels(card.name, card.version, verb).set(psnr)
+    state.metrics.totals.update(catalog_of(request))
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

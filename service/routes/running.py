@@ -60,6 +60,8 @@ def _deadline(request: Request, seconds: float | None) -> float:
     """
     state = request.state
     if not hasattr(state, "deadline"):
+        if whole := request.scope["state"].get("whole"):
+            state.timing["decode"] = time.perf_counter() - whole
         ours = seconds or request.app.state.settings.request_timeout
         # Most callers say nothing, and looking for it costs more than the rest of this.
         said = deadlines.HEADER.lower().encode() in state.headers
@@ -125,6 +127,7 @@ def _too_late(request: Request) -> DeadlineExceeded:
 def _count(request: Request, served: Served, verb: str, images: int, run: Batched) -> None:
     card = served.manifest
     timing = request.state.timing  # a request may run twice: to encode, then to decode
+    request.state.ran = time.perf_counter()
     timing["queue"] = timing.get("queue", 0.0) + run.queue
     timing["infer"] = timing.get("infer", 0.0) + run.infer
     metrics: Metrics = request.app.state.metrics

@@ -13,7 +13,7 @@ import pytest
 from tests import toys
 from tests.faults.overload import DEADLINE, WORK, Callers, closed_loop, measure, open_loop, request
 from tests.faults.server import serving, until
-from tests.faults.wire import head, npy, wire
+from tests.faults.wire import Wire, head, npy, wire
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,21 @@ async def test_one_flooded_model_does_not_starve_another(tmp_path):
         assert flooded.took.get(503), "it was flooded"
         assert served.took.keys() == {200}, served
         assert max(served.took[200]) < 3 * DEADLINE, "on a machine that does other things too"
+
+
+async def test_work_whose_callers_vanished_never_runs_and_is_counted(tmp_path):
+    toys.identity(tmp_path, work=20_000)  # a third of a second a run
+    with serving(tmp_path, threads=1, max_batch=1) as server:
+        callers = [Wire(server.url).send(request(deadline=60)) for _ in range(30)]
+        until(lambda: metric(server, "autoencoder_waiting_images") >= 20, 10)
+        for caller in callers:
+            caller.socket.close()
+        until(lambda: metric(server, "autoencoder_waiting_images") == 0, 5)
+        dropped = metric(server, "autoencoder_dropped_images", reason="departed")
+        ran = metric(server, "nv_inference_exec_count")
+        assert dropped >= 20
+        assert dropped + ran <= 33, "30, and the canaries"
+        assert "Traceback" not in server.log
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_504_at_once_and_counted(tmp_path):
