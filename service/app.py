@@ -62,6 +62,8 @@ def loaded_app(settings: Settings, board: Board, slot: int) -> FastAPI:
     """
     runtime.check_installation()
     catalog = Catalog(settings)
+    if board.wanted:  # what was unloaded stays so in a worker that takes another's place
+        catalog.unloaded = board.wanted.read().unloaded
     catalog.load()
     return create_app(settings, catalog, board, slot)
 
@@ -86,6 +88,7 @@ def create_app(
             runtime.check_installation()
             models.load()
         log.info("serving %s", ", ".join(served.manifest.key for served in models))
+        models.on_gone = app.state.metrics.forget
         app.state.catalog = models
         app.state.worker = Worker(models, app.state.metrics, settings, app.state.board, slot)
         app.state.worker.start()

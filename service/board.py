@@ -11,6 +11,10 @@ from collections.abc import MutableSequence
 from enum import IntEnum, auto
 from multiprocessing import get_context
 
+from service.wanted import Wanted
+
+SILENT = 1.5  # seconds without a sign of life after which a worker is not ready
+
 
 class State(IntEnum):
     """What a worker says of itself."""
@@ -36,6 +40,7 @@ class Board:
         self._numbers: MutableSequence[float] = (
             get_context("spawn").RawArray("d", size) if workers > 1 else [0.0] * size
         )
+        self.wanted = Wanted() if workers > 1 else None
 
     def row(self, slot: int) -> Row:
         """The row of one worker, 0 the first."""

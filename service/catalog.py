@@ -1,131 +1,35 @@
-"""The models folder: admits models that keep their promises, and picks the one to use."""
+"""The models that are served, and the choice of the one to use."""
 
 from __future__ import annotations
 
-import asyncio
 import difflib
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from service import manifest
-from service.errors import AbilityMissing, ManifestError, NotFound, Unprocessable
+from service.errors import AbilityMissing, NotFound, Unprocessable
 from service.manifest import Ability
 from service.served import Served
 from service.settings import Settings
-
-log = logging.getLogger(__name__)
+from service.versions import Versions
 
 Array = NDArray[Any]
 AUTO = "auto"
 _REMEMBERED = 1024  # choices; callers make up the sizes of their images
 
 
-class Catalog:
-    """All models that are served, and the reasons why others are not."""
+class Catalog(Versions):
+    """The versions that are served, and which of them to use."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="inference")
-        self._served: dict[str, dict[int, Served]] = {}
-        self.refused: dict[str, str] = {}
-        self._changing = asyncio.Lock()
+        super().__init__(settings)
         # What auto chose, until the models change: ranking them all takes longer than a small run.
         self._chosen: dict[tuple[object, ...], Served] = {}
 
-    def load(self) -> None:
-        """Admits every NAME/VERSION in the models folder.
-
-        Raises:
-            ManifestError: there is none that can be served.
-            DeviceError: the device asked for is not there.
-        """
+    def _changed(self) -> None:
         self._chosen.clear()
-        self._served, self.refused = self._admit(self.folders())
-        if not self._served:
-            raise ManifestError(
-                f"no model to serve in {self._settings.models_dir}: it must hold NAME/VERSION/"
-                f"{manifest.FILE} (refused: {self.refused or 'none'})"
-            )
-
-    async def reload(self, name: str) -> None:
-        """Admits a model anew from its folder, in another thread, and swaps its versions at once.
-
-        Requests under way finish with what they started with. A version that is refused now, but
-        was served, is served on; one whose folder is gone is not.
-
-        Raises:
-            NotFound: there is neither such a folder nor such a model.
-            ManifestError: what is refused, and why; the versions that hold are served.
-            DeviceError: the device is not there; nothing has changed.
-        """
-        async with self._changing:
-            found = await asyncio.to_thread(self.folders)
-            folders = [folder for folder in found if folder.parent.name == name]
-            before = self._served.get(name, {})
-            if not folders and not before:
-                raise NotFound(f"there is no folder {name[:64]!r} with a version in it")
-            served, refused = await asyncio.to_thread(self._admit, folders)
-            kept = {v: old for v, old in before.items() if old.manifest.key in refused}
-            versions = {**kept, **served.get(name, {})}
-            self._forget(name)
-            self.refused |= refused
-            if versions:
-                self._served[name] = versions
-        if refused:
-            raise ManifestError("; ".join(f"{key} {why}" for key, why in refused.items()))
-
-    async def unload(self, name: str) -> list[Served]:
-        """Stops serving a model until it is loaded again; gives the versions that were served.
-
-        Its memory is free when the requests under way are answered.
-
-        Raises:
-            NotFound: there is neither such a folder nor such a model.
-        """
-        async with self._changing:
-            folders = await asyncio.to_thread(self.folders)
-            gone = list(self._served.get(name, {}).values())
-            if not gone and all(folder.parent.name != name for folder in folders):
-                raise NotFound(f"there is no model {name[:64]!r}")
-            self._forget(name)
-        return gone
-
-    def folders(self) -> list[Path]:
-        """Every NAME/VERSION in the models folder, served or not."""
-        found = sorted(self._settings.models_dir.glob("*/*/"))
-        return [f for f in found if not f.name.startswith(".") and f.parent.name[0] != "."]
-
-    def _admit(
-        self, folders: Sequence[Path]
-    ) -> tuple[dict[str, dict[int, Served]], dict[str, str]]:
-        """The versions that may be served, by name, and why the others may not, by NAME/VERSION."""
-        admitted: dict[str, dict[int, Served]] = {}
-        refused: dict[str, str] = {}
-        for folder in folders:
-            key = f"{folder.parent.name}/{folder.name}"
-            try:
-                served = Served(folder, self._executor, self._settings)
-            except ManifestError as error:
-                refused[key] = str(error)
-                log.error("%s is not served: %s", key, error)
-            else:
-                admitted.setdefault(served.manifest.name, {})[served.manifest.version] = served
-        return admitted, refused
-
-    def _forget(self, name: str) -> None:
-        self._chosen.clear()
-        self._served.pop(name, None)
-        for key in [key for key in self.refused if key.startswith(f"{name}/")]:
-            del self.refused[key]
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def __iter__(self) -> Iterator[Served]:
         """Every served version, by name, the highest version of each first."""

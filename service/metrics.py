@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from service.served import Batched
+from service.served import Batched, Served
 from service.totals import Totals
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -110,6 +110,12 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self.refused = Gauge(
+            "autoencoder_refused_versions",
+            "Versions in the models folder that are not served as they are there",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self.restarts = Gauge(
             "autoencoder_worker_restarts",
             "Worker processes that were replaced since the start",
@@ -171,8 +177,9 @@ class Metrics:
         infer(run.infer)
         together(run.images)
 
-    def forget(self, model: str, version: int) -> None:
+    def forget(self, served: Served) -> None:
         """Ends the series of a version that is served no more: they would stand still forever."""
+        model, version = served.manifest.name, served.manifest.version
         for gauge in (self.waiting, self.ready):
             gauge.remove(model, str(version))
         self.totals.forget(model, version)

@@ -86,6 +86,14 @@ class Settings(BaseSettings):
     ready_timeout: Annotated[float, Field(gt=0)] = Field(
         1.5, description="seconds that a model's canary may take before it is late"
     )
+    reload_seconds: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="seconds between two looks at the models folder; 0: only at the start"
+    )
+    max_quality_loss: Annotated[float, Field(ge=0)] = Field(
+        1.0,
+        description="dB of PSNR that a version may lose against an earlier one of its model and "
+        "still be served",
+    )
     worker_timeout: Annotated[float, Field(ge=1)] = Field(
         2.0,
         description="seconds that one of several workers may give no sign of life and compute "

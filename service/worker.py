@@ -10,16 +10,16 @@ import time
 from dataclasses import dataclass
 from multiprocessing import parent_process
 
-from service.board import Board, Row, State
+from service.board import SILENT, Board, Row, State
 from service.canaries import FINE, OK, Canaries
 from service.catalog import Catalog
+from service.following import Follower
 from service.metrics import Metrics
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 BEAT = 0.25  # seconds between two signs of life
-_SILENT = 1.5  # seconds without one after which a worker is not ready
 _ROUND = 10.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
 _SICK_ROUND = 1.0  # the same while something is wrong
 
@@ -50,12 +50,14 @@ class Worker:
         self._canaries = Canaries(catalog, metrics, patience=settings.ready_timeout)
         self._tasks: list[asyncio.Task[None]] = []
         self.check_model = self._canaries.of
+        self.follower = Follower(catalog, settings, board, self._own)
 
     def start(self) -> None:
         """Begins to beat; its models just gave their known answers to be admitted."""
         self._own.state = State.READY
         self._own.checked = self._own.beat = time.monotonic()
-        self._tasks = [asyncio.create_task(loop()) for loop in (self._beat, self._check)]
+        loops = (self._beat, self._check, self.follower.follow, self.follower.watch)
+        self._tasks = [asyncio.create_task(loop()) for loop in loops]
 
     async def stop(self) -> None:
         """Ends what `start` began."""
@@ -123,7 +125,7 @@ class Worker:
 
 
 def _is_checking(row: Row, asked: float) -> bool:
-    able = row.state in (State.READY, State.UNREADY) and not row.silent(_SILENT)
+    able = row.state in (State.READY, State.UNREADY) and not row.silent(SILENT)
     return able and row.checked + BEAT < asked
 
 
@@ -132,7 +134,7 @@ def _describe(row: Row, asked: float) -> str:
         return "starting"
     if row.state is State.STOPPING:
         return "stopping"
-    if row.silent(_SILENT):
+    if row.silent(SILENT):
         return f"silent for {time.monotonic() - row.beat:.1f} s"
     if row.state is State.READY:
         return OK if row.checked + BEAT >= asked else "late: its models are still being checked"

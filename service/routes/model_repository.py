@@ -1,8 +1,7 @@
 """The inference protocol's model repository: which models there are; load and unload.
 
-Each acts on the process that answers. With several workers (AUTOENCODER_WORKERS), a model is
-loaded or unloaded in one of them only: call again until the index of each says the same, or
-restart the service.
+Both act on every worker process, and answer when all have followed. New versions in the models
+folder are found without them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from service.catalog import Catalog
-from service.errors import AutoencoderError, Malformed, NotFound
+from service.errors import DeviceError, Malformed, ManifestError, NotFound
 from service.protocol import parts, wire
 from service.protocol.schemas import IndexEntry, IndexRequest
 from service.routes.inference_protocol import RESPONSES, Model, json_body
@@ -45,10 +44,11 @@ async def index(request: Request) -> list[IndexEntry]:
     if asked.ready:
         return entries
     in_use = {served.manifest.key for served in catalog}
-    keys = {f"{folder.parent.name}/{folder.name}" for folder in folders}
-    for key in sorted((keys | set(catalog.refused)) - in_use):
+    for key in sorted((set(folders) | set(catalog.refused)) - in_use):
         name, _, version = key.partition("/")
-        reason = catalog.refused.get(key, "unloaded")
+        reason = catalog.refused.get(key) or (
+            "unloaded" if name in catalog.unloaded else "not seen yet"
+        )
         entries.append(IndexEntry(name=name, version=version, state="UNAVAILABLE", reason=reason))
     return entries
 
@@ -71,10 +71,10 @@ async def load(request: Request, model: Model) -> Response:
         )
     _check_whole(catalog_of(request), model)
     try:
-        await catalog_of(request).reload(model)
+        await request.app.state.worker.follower.load(model)
     except NotFound:
         raise parts.unknown(model) from None
-    except AutoencoderError as error:
+    except (ManifestError, DeviceError) as error:
         raise Malformed(f"failed to load '{model}', {error}") from None
     return Response(b"")
 
@@ -89,11 +89,9 @@ async def unload(request: Request, model: Model) -> Response:
     await _parameters(request)
     _check_whole(catalog_of(request), model)
     try:
-        gone = await catalog_of(request).unload(model)
+        await request.app.state.worker.follower.unload(model)
     except NotFound:
         raise parts.unknown(model) from None
-    for served in gone:
-        request.app.state.metrics.forget(served.manifest.name, served.manifest.version)
     return Response(b"")
 
 

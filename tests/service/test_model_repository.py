@@ -24,7 +24,7 @@ async def own(settings, tmp_path, anyio_backend):
     """A client of a service whose models folder is the test's own."""
     toys.identity(tmp_path)
     toys.variational(tmp_path)
-    async with running(settings(models_dir=tmp_path)) as client:
+    async with running(settings(models_dir=tmp_path, reload_seconds=0)) as client:
         client.models = tmp_path
         yield client
 
@@ -43,7 +43,7 @@ async def states(client) -> dict[str, tuple[str, str]]:
 async def test_a_version_that_was_published_meanwhile_is_served_after_a_load(own):
     assert await brightness(own) == {7}
     toys.identity(own.models, version=2, add=10)
-    assert (await states(own))["toy-identity/2"] == ("UNAVAILABLE", "unloaded")
+    assert (await states(own))["toy-identity/2"] == ("UNAVAILABLE", "not seen yet")
     assert await brightness(own) == {7}
     loaded = await own.post(LOAD, content=b"{}")
     assert (loaded.status_code, loaded.content) == (200, b"")
