@@ -74,7 +74,7 @@ class Server:
         return until(ready, seconds, lambda: f"not ready: {self.log[-3000:]}")
 
     def wait_full(
-        self, workers: int, *, without: set[int] = frozenset(), seconds: float = 30
+        self, workers: int, *, without: set[int] = frozenset(), seconds: float = 120
     ) -> float:
         """The seconds until it is ready with so many workers, none of them in `without`."""
 
