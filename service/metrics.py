@@ -110,7 +110,7 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
-        self.refused = Gauge(
+        self.refused_versions = Gauge(
             "autoencoder_refused_versions",
             "Versions in the models folder that are not served as they are there",
             registry=self.registry,

@@ -55,7 +55,7 @@ async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     state = request.app.state
     state.metrics.restarts.set(state.board.restarts)
-    state.metrics.refused.set(len(catalog_of(request).refused))
+    state.metrics.refused_versions.set(len(catalog_of(request).refused))
     for served in catalog_of(request):
         card = served.manifest
         state.metrics.waiting.labels(card.name, card.version).set(served.backlog.images)
