@@ -7,7 +7,7 @@ VENV ?= .venv-$(RUNTIME)
 TEST_VENV ?= .venv
 export AUTOENCODER_DEVICE ?= $(if $(filter gpu,$(RUNTIME)),cuda,cpu)
 
-.PHONY: serve test test-service check format train models-table clean fuzz
+.PHONY: serve test test-service check format train models-table clean fuzz audit
 
 serve: $(VENV)/.ready-serve  ## serve the shipped models
 	$(VENV)/bin/autoencoder serve
@@ -17,6 +17,10 @@ test: $(TEST_VENV)/.ready  ## all tests
 
 test-service: $(VENV)/.ready-test  ## the service's tests, in an environment without torch
 	$(VENV)/bin/python -m pytest -n auto tests/service
+
+audit: $(VENV)/.ready-serve  ## known faults of what is installed to serve; fails if it cannot ask
+	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install -q pip-audit
+	.venv-audit/bin/pip-audit --strict --skip-editable --path "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 fuzz: $(TEST_VENV)/.ready  ## hostile requests to a real server: make fuzz REQUESTS=100000 SEED=0
 	$(TEST_VENV)/bin/python -m tests.faults.fuzz $(REQUESTS) $(SEED)

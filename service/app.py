@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from service import problems, runtime
 from service.board import Board
@@ -114,6 +115,14 @@ def create_app(
     problems.handle(app)
     app.add_middleware(Verbs, routers=[routes.router for routes in _ROUTES])  # the innermost
     app.add_middleware(Observe, gate=Gate(settings), metrics=app.state.metrics)  # the outermost
+    if settings.cors_origins:  # outside even of that: a preflight has no key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.strip() for origin in settings.cors_origins.split(",")],
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
     _describe(app)
     return app
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from service.errors import Overloaded
@@ -40,18 +39,22 @@ class Backlog:
         if self.images + images > self._max_images:
             why = f"{self.images} images wait for this model, and at most {self._max_images} may"
             over = self.images + images - self._max_images
-            raise overloaded("queue_images", why, self.seconds * min(1.0, over / self.images))
+            raise Overloaded.after(
+                self.seconds * min(1.0, over / self.images), why, reason="queue_images"
+            )
         if self.bytes + size > self._max_bytes:
             why = f"{self.bytes} bytes wait for this model, and at most {self._max_bytes} may"
             over = self.bytes + size - self._max_bytes
-            raise overloaded("queue_bytes", why, self.seconds * min(1.0, over / self.bytes))
+            raise Overloaded.after(
+                self.seconds * min(1.0, over / self.bytes), why, reason="queue_bytes"
+            )
         left = _SHARE * (deadline - time.monotonic())
         if self.seconds + seconds > left:
             why = (
                 f"{self.images} images wait for this model, about {self.seconds:.3g} s of work, "
                 "and the answer would come too late"
             )
-            raise overloaded("late", why, self.seconds + seconds - left)
+            raise Overloaded.after(self.seconds + seconds - left, why, reason="late")
 
     def add(self, images: int, size: int, seconds: float) -> None:
         """Something waits now."""
@@ -67,18 +70,3 @@ class Backlog:
     def done(self, seconds: float) -> None:
         """What was expected to take so long ran, or was dropped."""
         self.seconds = max(0.0, self.seconds - seconds)
-
-
-def overloaded(reason: str, why: str, seconds: float) -> Overloaded:
-    """The refusal; `seconds` says when to come back.
-
-    `Retry-After` has whole seconds (RFC 9110, 10.2.3), so the milliseconds travel beside it.
-    """
-    milliseconds = max(1, math.ceil(seconds * 1000))
-    whole = math.ceil(milliseconds / 1000)
-    return Overloaded(
-        f"{why}: try again in {milliseconds} ms",
-        reason=reason,
-        extra={"reason": reason, "retry_after_ms": milliseconds},
-        headers={"Retry-After": str(whole), "Retry-After-Ms": str(milliseconds)},
-    )

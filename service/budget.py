@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.backlog import overloaded
+from service.errors import Overloaded
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Budget:
         """
         if self.requests >= self.max_requests:
             why = f"{self.requests} requests are under way, and no more may be"
-            raise overloaded("requests", why, self.seconds / self.requests)
+            raise Overloaded.after(self.seconds / self.requests, why, reason="requests")
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Share:
         budget = self.budget
         if budget.bytes and budget.bytes + size > budget.max_bytes:
             why = f"{budget.bytes} bytes of requests are held, and {budget.max_bytes} may be"
-            raise overloaded("bytes", why, budget.seconds)
+            raise Overloaded.after(budget.seconds, why, reason="bytes")
         budget.bytes += size
         self.bytes += size
 

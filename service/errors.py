@@ -3,6 +3,8 @@
 AutoencoderError
 ├── RequestError             4xx, 503, 504: the answer says what would have worked
 │   ├── Malformed            400  the body is not what its content type says
+│   ├── Unauthorized         401  no API key that is known
+│   ├── Forbidden            403  the API key is not for this
 │   ├── NotFound             404  no such model or version, with close matches
 │   ├── NotAcceptable        406  no answer of the kind asked for
 │   ├── AbilityMissing       409  the model cannot do this; here is what it can
@@ -10,15 +12,18 @@ AutoencoderError
 │   ├── UnsupportedMedia     415  no such kind of body
 │   ├── Unprocessable        422  well-formed, but not an image, or the wrong size, or out of range
 │   ├── OutOfRange           422  an option of the query string
+│   ├── TooManyRequests      429  more than the API key's rate; Retry-After says when to come back
 │   ├── Overloaded           503  the queue is full; Retry-After says when to come back
 │   └── DeadlineExceeded     504  the answer would have come too late
 └── ManifestError            a model folder that must not be served, and why
+├── KeysError                the file of API keys cannot be used
 └── (runtime) DeviceError    the device asked for is not there
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Self
 
 
 class AutoencoderError(Exception):
@@ -56,6 +61,16 @@ class Malformed(RequestError):
     title = "Malformed request"
 
 
+class Unauthorized(RequestError):
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(RequestError):
+    status = 403
+    title = "Forbidden"
+
+
 class NotFound(RequestError):
     status = 404
     title = "Not found"
@@ -91,7 +106,28 @@ class OutOfRange(RequestError):
     title = "Option out of range"
 
 
-class Overloaded(RequestError):
+class ComeBack(RequestError):
+    """Not now: `Retry-After` has whole seconds (RFC 9110, 10.2.3), the rest milliseconds."""
+
+    @classmethod
+    def after(cls, seconds: float, why: str, *, reason: str) -> Self:
+        """The refusal, for so long."""
+        milliseconds = max(1, math.ceil(seconds * 1000))
+        whole = math.ceil(milliseconds / 1000)
+        return cls(
+            f"{why}: try again in {milliseconds} ms",
+            reason=reason,
+            extra={"reason": reason, "retry_after_ms": milliseconds},
+            headers={"Retry-After": str(whole), "Retry-After-Ms": str(milliseconds)},
+        )
+
+
+class TooManyRequests(ComeBack):
+    status = 429
+    title = "Too many requests"
+
+
+class Overloaded(ComeBack):
     status = 503
     title = "Overloaded"
 
@@ -103,6 +139,10 @@ class DeadlineExceeded(RequestError):
 
 class ManifestError(AutoencoderError):
     """A model folder that does not keep the contract; the message says which part and why."""
+
+
+class KeysError(AutoencoderError):
+    """The file of API keys cannot be used; the message says why."""
 
 
 class DeviceError(AutoencoderError):

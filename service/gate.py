@@ -13,6 +13,7 @@ from service.backlog import Backlog
 from service.budget import Budget, Share
 from service.catalog import Catalog
 from service.errors import Malformed
+from service.keys import Keys
 from service.settings import Settings
 
 _MODEL = re.compile(rb"(?:^|&)model=([\w.-]+)")
@@ -28,15 +29,21 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._keys = (
+            Keys(settings.keys_file, workers=settings.workers) if settings.keys_file else None
+        )
         self._budget = Budget(settings.max_requests, settings.max_bytes_in_flight)
 
     def enter(self, scope: Scope, receive: Receive) -> Receive:
         """A `receive` that counts the body; `scope["state"]["share"]` is the request's share.
 
         Raises:
+            Unauthorized, Forbidden, TooManyRequests: its API key says no.
             Overloaded: it cannot be taken now. Its `receive` may raise that too.
         """
         share = scope["state"]["share"] = Share(self._budget)
+        if self._keys is not None:
+            self._keys.check(scope)
         if scope["method"] != "POST":  # who watches an overloaded service is let in
             return receive
         self._budget.check()

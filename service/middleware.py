@@ -10,6 +10,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import pages
 from service.errors import RequestError
 from service.gate import Gate
 from service.metrics import Metrics
@@ -68,7 +69,10 @@ class Observe:
                 message["headers"] += (
                     (b"x-request-id", request_id),
                     (b"server-timing", ", ".join(phases).encode()),
+                    (b"x-content-type-options", b"nosniff"),
                 )
+                if scope["method"] == "GET":
+                    message["headers"] += pages.protection(message["headers"])
             await send(message)
 
         try:
@@ -103,4 +107,11 @@ class Observe:
                     status,
                     seconds * 1000,
                     request_id.decode(),
+                    extra={  # fields of their own where logs are JSON
+                        "request_id": request_id.decode(),
+                        "route": route,
+                        "status": status,
+                        "milliseconds": round(seconds * 1000, 3),
+                        "caller": scope["state"].get("caller", ""),
+                    },
                 )

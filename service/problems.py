@@ -34,12 +34,15 @@ class Problem(BaseModel):
 
 _STATUSES = {
     400: "malformed",
+    401: "no API key that is known (only where keys are asked for)",
+    403: "the API key is not for this (only where keys are asked for)",
     404: "no such model or version",
     406: "no answer of the kind asked for",
     409: "the model lacks the ability",
     413: "too large",
     415: "content type not taken",
     422: "not an image, a wrong size, or an option out of range",
+    429: "more than the API key's rate: see Retry-After",
     503: "overloaded: see Retry-After",
     504: "deadline exceeded",
 }

@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         8_000_000, ge=1, description="pixels in one request, checked before decoding"
     )
+    keys_file: Path | None = Field(
+        None, description="TOML file of API keys; without it, whoever reaches the port may call"
+    )
+    cors_origins: str = Field(
+        "", description="origins of web pages that may call, with commas between them, or *"
+    )
     max_requests: int = Field(512, ge=1, description="requests under way in one process before 503")
     max_bytes_in_flight: int = Field(
         512 * 2**20,

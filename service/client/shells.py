@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import time
 import typing
 from collections.abc import Awaitable, Callable, Mapping
@@ -57,7 +58,7 @@ class Client:
         base_url: where the service is.
         timeout: seconds to wait for an answer.
         retries: how often to ask again after 429, 503 or a broken connection, or `Retries(...)`.
-        headers: sent with every request.
+        headers: sent with every request; `AUTOENCODER_API_KEY` of the environment is too.
         limits: how much goes into one request; a call with more becomes several.
         transport: of httpx, as for a proxy or a socket of its own.
     """
@@ -74,7 +75,7 @@ class Client:
     ) -> None:
         self._verbs = _verbs(retries, limits)
         self._http = httpx.Client(
-            base_url=base_url, timeout=timeout, headers=headers, transport=transport
+            base_url=base_url, timeout=timeout, headers=_with_key(headers), transport=transport
         )
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class AsyncClient:
     ) -> None:
         self._verbs = _verbs(retries, limits)
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=timeout, headers=headers, transport=transport
+            base_url=base_url, timeout=timeout, headers=_with_key(headers), transport=transport
         )
 
     async def close(self) -> None:
@@ -188,3 +189,11 @@ def _request(ask: Ask) -> dict[str, Any]:
         "content": ask.body.content,
         "files": ask.body.files,
     }
+
+
+def _with_key(headers: Mapping[str, str] | None) -> httpx.Headers:
+    """The headers, and the environment's API key unless they bring one."""
+    given = httpx.Headers(headers)
+    if key := os.environ.get("AUTOENCODER_API_KEY"):
+        given.setdefault("Authorization", f"Bearer {key}")
+    return given
