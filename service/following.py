@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from service.backlog import overloaded
 from service.board import SILENT, Board, Row, State
 from service.catalog import Catalog
-from service.errors import AutoencoderError, ManifestError
+from service.errors import AutoencoderError, ManifestError, Overloaded
 from service.settings import Settings
 from service.wanted import Wish
 
@@ -99,7 +98,7 @@ class Follower:
         while slow := [row for row in self._board.rows if _follows(row) and row.applied < number]:
             if time.monotonic() > deadline:
                 why = f"{len(slow)} of {self._board.workers} workers have not followed yet"
-                raise overloaded("workers", why, 1.0)
+                raise Overloaded.after(1.0, why, reason="workers")
             await asyncio.sleep(0.02)
 
 
