@@ -32,17 +32,20 @@ format: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/ruff check --fix . && $(TEST_VENV)/bin/ruff format .
 
 train: $(TEST_VENV)/.ready  ## train, export and publish one model: make train NAME=mnist-mlp-8
-	$(TEST_VENV)/bin/python -m training train $(NAME)
+	$(TEST_VENV)/bin/python -m training train $(NAME) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-cpu .venv-gpu
 
 # A stamp is younger than pyproject.toml only after a whole install, so a broken one is done again.
+# Said first, since pip is quiet and a minute of silence looks like a fault.
 %/.ready-serve: pyproject.toml
-	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[$(RUNTIME)]" && touch $@
+	@echo "installing into $* (a minute, the first time) ..."
+	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[$(RUNTIME),client]" && touch $@
 
 %/.ready-test: pyproject.toml
 	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[$(RUNTIME),test]" && touch $@ $*/.ready-serve
 
 %/.ready: pyproject.toml
+	@echo "installing into $*, with torch (some minutes, the first time) ..."
 	$(PYTHON) -m venv $* && $*/bin/pip install -q -e ".[cpu,training,test]" && touch $@

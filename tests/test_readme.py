@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from service import images
 
@@ -76,7 +78,7 @@ def test_the_noisy_picture_comes_back_clean_as_the_readme_shows(run):
     assert np.abs(returned.astype(int) - shown).max() <= 2
 
 
-@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+@pytest.mark.parametrize("data", ["mnist", "mnist-colour", "cifar10"])
 def test_the_pictures_shown_are_closer_to_the_original_after_than_before(data):
     noisy, denoised, clean = (
         images.decode((ROOT / f"docs/examples/{kind}-{data}.png").read_bytes()).astype(float)
@@ -92,11 +94,41 @@ def test_simulated_noise_is_scored_before_and_after(run):
     assert body["quality"]["gain_db"] != 0
 
 
-def test_samples_are_the_same_bytes_every_time(run):
-    block = next(block for block in CURLS if "sample" in block)
-    first, again = ((run(block)[1] / "digits.png").read_bytes() for _ in range(2))
-    assert first == again
-    assert images.decode(first).mean() > 10, "digits, not darkness"
+def test_the_commands_of_the_shell_make_the_pictures_that_are_shown(url, tmp_path):
+    (block,) = [block for block in BLOCKS if "autoencoder denoise" in block]
+    entering, *commands = block.splitlines()
+    assert entering.startswith(". .venv-cpu/bin/activate")
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(commands)],
+        cwd=tmp_path, env={**os.environ, "AUTOENCODER_URL": url, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "mnist-colour-unet/1" in done.stderr, "the best for coloured digits is named"
+    assert "mnist-unet-denoise" in done.stdout, "and each is in the list"
+    noisy = (ROOT / "docs/examples").glob("noisy-*.png")
+    assert {p.name for p in (tmp_path / "clean").iterdir()} == {p.name for p in noisy}
+    for name, frames in {"walk.gif": 20, "digits.png": 1}.items():
+        with (
+            Image.open(tmp_path / name) as made,
+            Image.open(ROOT / "docs/examples" / name) as shown,
+        ):
+            assert getattr(made, "n_frames", 1) == getattr(shown, "n_frames", 1) == frames
+            made.seek(frames - 1)
+            shown.seek(frames - 1)
+            difference = np.asarray(made.convert("L"), int) - np.asarray(shown.convert("L"))
+            assert np.abs(difference).mean() < 1
+
+
+def test_the_lines_of_python_run(url):
+    (lines,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", lines.replace(ADDRESS, url)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("mnist-unet-denoise (28, 28, 1)")
 
 
 def test_every_file_the_readme_points_to_is_there():

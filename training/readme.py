@@ -22,8 +22,11 @@ _BEGIN, _END = "<!-- models: begin -->", "<!-- models: end -->"
 # Data set, place in its test set, noise (0.05 on [0, 1] is R3's std 0.1 on [-1, 1]), denoiser.
 _PICTURES = (
     ("mnist", 7, "gaussian:0.2", "mnist-unet-denoise"),
+    ("mnist-colour", 18, "gaussian:0.3", "mnist-colour-unet"),
     ("cifar10", 2, "gaussian:0.05", "cifar10-conv-denoise"),
 )
+# Two digits to walk between, by their places in MNIST's test set.
+_DIGITS = {"two": 1, "seven": 0}
 
 
 def table(models: Path) -> str:
@@ -81,6 +84,9 @@ def write_table(readme: Path, models: Path) -> None:
 def write_pictures(folder: Path, models: Path) -> None:
     """One test image of each data set, clean, noisy and denoised by a shipped model, as PNG."""
     where = data.root(None)
+    for digit, place in _DIGITS.items():
+        pixels_HWC = data.load("mnist", where).test.pixels[place].numpy()
+        (folder / f"{digit}.png").write_bytes(images.encode_png(pixels_HWC))
     for name, place, noise, model in _PICTURES:
         clean_BHWC = data.load(name, where).test.pixels[place : place + 1].numpy()
         noisy_BHWC = corruption.parse(noise)(clean_BHWC, np.random.default_rng(0))

@@ -51,8 +51,9 @@ def url(tmp_path_factory) -> Iterator[str]:
     models = tmp_path_factory.mktemp("models")
     toys.identity(models)
     toys.variational(models)
-    with listening(create_app(Settings(models_dir=models, max_pixels=10_000))) as url:
+    with listening(create_app(Settings(models_dir=models, max_bytes_in_flight=40_000))) as url:
         traffic(url)
+        refusal(url)
         yield url
 
 
@@ -69,8 +70,22 @@ def traffic(url: str) -> None:
         client.denoise(batch, model="toy-identity", simulate="gaussian:0.1", seed=1)
         client.reconstruct(batch, model="toy-vae")
         client.ready()
+
+
+def refusal(url: str) -> None:
+    """A caller that stops in its body holds all that the service may hold: the next is refused."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    picture = np.zeros((12, 12), np.uint8)
+    with socket.create_connection((host, int(port))) as slow, Client(url, retries=0) as client:
+        head = "POST /denoise HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-npy\r\n"
+        slow.sendall(f"{head}Content-Length: 40000\r\n\r\n".encode() + bytes(39_900))
+
+        def until_it_is_read() -> None:
+            for _ in range(100):
+                client.denoise(picture, model="toy-identity", quality=False)
+
         with pytest.raises(ServiceError):
-            client.denoise(np.zeros((200, 200), np.uint8))
+            until_it_is_read()
 
 
 @pytest.fixture(scope="module")
