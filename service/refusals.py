@@ -11,6 +11,12 @@ from prometheus_client import Counter as Metric
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0
+# All that there are, so that each is counted from 0 on: a first one would not be a rise else.
+REASONS = (
+    "queue_images", "queue_bytes", "late", "requests", "bytes", "workers",
+    "connections", "head", "malformed", "pipelined", "slow_head", "slow_body", "slow_reader",
+    "key", "scope", "rate",
+)  # fmt: skip
 
 
 class Refusals:
@@ -23,6 +29,8 @@ class Refusals:
         self._metric = metric
         self._since: Counter[str] = Counter()
         self._next = 0.0
+        for reason in REASONS:
+            metric.labels(reason)
 
     def add(self, reason: str) -> None:
         """One more, for this reason: one word."""
