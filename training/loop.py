@@ -11,7 +11,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,14 @@ from training.corruption import shifted
 from training.data import Dataset, Images
 from training.errors import DeadRun, TrainingError
 from training.initialise import build, standardise
-from training.networks import Autoencoder, Output, Pca
+from training.networks import Autoencoder, Output, Pca, Shape
 from training.recipes import Recipe
 from training.seeds import generator, named
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5
-_VALIDATION_BATCH = 1000
+VALIDATION_BATCH = 1000
 
 # Called with the epoch, the images seen of it, and a function that gives the loss so far; asking
 # for the loss waits for the device, so a reporter asks seldom.
@@ -44,13 +44,14 @@ Watch = Callable[[int, Autoencoder], None]
 
 @dataclass
 class Trained:
-    """A network with its best weights, and how it came by them."""
+    """A network with its best weights, and how it came by them; in an ensemble, why it died."""
 
     net: Autoencoder
     epochs: int
     seconds: float
     history: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
+    died: str = ""
 
 
 def train(
@@ -117,12 +118,7 @@ class _Run:
         self.train, self.validation = (
             Images(p.pixels.to(self.device), p.labels.to(self.device)) for p in parts
         )
-        self.net = build(recipe.net, dataset.shape, recipe.init, named(seed, "init"))
-        # Images are stored channels last; weights to match: 3,900 images/s against 3,250 on R3's
-        # network (1 core, batch 64), and 1,700 with both channels first.
-        self.net = self.net.to(memory_format=torch.channels_last).to(self.device)
-        if recipe.init == "data":
-            self.standardise()
+        self.net = first(recipe, self.train, dataset.shape, seed)
         self.optimiser = recipe.optimiser(self.net.parameters())
         self.epoch = 0
         self.seconds = 0.0
@@ -130,14 +126,8 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.best_loss = math.inf
         self.interrupted = False
-        self.constant_mse = _constant_mse(self.validation)
-        words = f"{recipe!r} {seed} {sorted(dataset.digests.items())}"
-        self.identity = hashlib.sha256(words.encode()).hexdigest()
-
-    def standardise(self) -> None:
-        clean = self.train.batch(slice(0, 512))
-        noisy = self.recipe.corruption(clean, generator(self.seed, "init", device=self.device))
-        standardise(self.net, noisy, float(clean.mean()))
+        self.constant_mse = constant_mse(self.validation)
+        self.identity = identity(recipe, seed, dataset)
 
     def advance(self, report: Report | None) -> None:
         """One epoch and its validation."""
@@ -192,23 +182,12 @@ class _Run:
         self.history.append(
             {"epoch": self.epoch, "train": train_loss, "loss": loss, "mse": mse, "kl": kl}
         )
-        if not math.isfinite(loss):
-            raise DeadRun(
-                f"{self.recipe.name}: the validation loss of epoch {self.epoch} is {loss}; "
-                "try a lower rate or a warm-up"
-            )
         if loss < self.best_loss:
             self.best_loss = loss
             self.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        # A warm-up may take its time, hence a quarter of the run.
-        patience = max(_PATIENCE, self.recipe.epochs // 4)
-        recent = [entry["mse"] for entry in self.history[-patience:]]
-        if len(recent) == patience and min(recent) > 0.98 * self.constant_mse:
-            raise DeadRun(
-                f"{self.recipe.name}: for {patience} epochs the error has been {min(recent):.4f}, "
-                f"that of one constant image ({self.constant_mse:.4f}); try another "
-                "initialisation, seed or warm-up"
-            )
+        died = verdict(self.recipe, self.history, self.constant_mse)
+        if died:
+            raise DeadRun(died)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,6 +229,46 @@ class _Run:
         return Trained(self.net, self.epoch, self.seconds, self.history, self.interrupted)
 
 
+def identity(recipe: Recipe, seed: int, dataset: Dataset) -> str:
+    """What a checkpoint must be of to be gone on with."""
+    words = f"{recipe!r} {seed} {sorted(dataset.digests.items())}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def first(recipe: Recipe, train: Images, shape: Shape, seed: int) -> Autoencoder:
+    """The network before its first step, on the device of the images."""
+    device = train.pixels.device
+    net = build(recipe.net, shape, recipe.init, named(seed, "init"))
+    # Images are stored channels last; weights to match: 3,900 images/s against 3,250 on R3's
+    # network (1 core, batch 64), and 1,700 with both channels first.
+    net = net.to(memory_format=torch.channels_last).to(device)
+    if recipe.init == "data":
+        clean = train.batch(slice(0, 512))
+        noisy = recipe.corruption(clean, generator(seed, "init", device=device))
+        standardise(net, noisy, float(clean.mean()))
+    return net
+
+
+def verdict(recipe: Recipe, history: Sequence[dict[str, float]], constant: float) -> str:
+    """Why a run of that history is dead, `constant` being a constant image's error; else empty."""
+    epoch, loss = history[-1]["epoch"], history[-1]["loss"]
+    if not math.isfinite(loss):
+        return (
+            f"{recipe.name}: the validation loss of epoch {epoch} is {loss}; "
+            "try a lower rate or a warm-up"
+        )
+    # A warm-up may take its time, hence a quarter of the run.
+    patience = max(_PATIENCE, recipe.epochs // 4)
+    recent = [entry["mse"] for entry in history[-patience:]]
+    if len(recent) == patience and min(recent) > 0.98 * constant:
+        return (
+            f"{recipe.name}: for {patience} epochs the error has been {min(recent):.4f}, "
+            f"that of one constant image ({constant:.4f}); try another "
+            "initialisation, seed or warm-up"
+        )
+    return ""
+
+
 def _mean(total: Tensor, count: int) -> float:
     return float(total) / count
 
@@ -274,15 +293,15 @@ def score(recipe: Recipe, net: Autoencoder, images: Images) -> tuple[float, floa
     device = images.pixels.device
     noise = generator(0, "validation", device=device)
     totals = torch.zeros(2, device=device)
-    for start in range(0, len(images), _VALIDATION_BATCH):
-        clean = images.batch(slice(start, start + _VALIDATION_BATCH))
+    for start in range(0, len(images), VALIDATION_BATCH):
+        clean = images.batch(slice(start, start + VALIDATION_BATCH))
         terms = _terms(net(recipe.corruption(clean, noise), noise), clean)
         totals += torch.stack(terms) * len(clean)
     mse, kl = (totals / len(images)).tolist()
     return mse, kl
 
 
-def _constant_mse(images: Images) -> float:
+def constant_mse(images: Images) -> float:
     """The lower of what the mean image and an all-black one score: a dead network's level."""
     x_BCHW = images.batch(slice(0, 5000))
     return min(float(x_BCHW.var(0, correction=0).mean()), float(x_BCHW.square().mean()))

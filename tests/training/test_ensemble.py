@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from training import ensemble, loop
+from training.corruption import Gaussian, Occlusion
+from training.data import Dataset, Split
+from training.ensemble import Member
+from training.errors import TrainingError
+from training.loop import Trained
+from training.networks import Conv, Family, Mlp, SkipNet, Valid
+from training.recipes import Recipe
+from training.schedules import Adam, AdamW, Constant, Plateau
+from training.search import Fold
+
+FAMILIES: list[Family] = [
+    Mlp((24, 4), activation="gelu", latent="linear"),
+    Mlp((16, 4), variational=True),
+    Conv((4, 8), latents=3, hidden=12),
+    Conv((4, 8, 8), latents=3, hidden=None, paddings=(1, 1, 0), variational=True),
+    Valid((4, 4)),
+]
+
+
+class Killed(Exception):
+    """Stands for the process going away."""
+
+
+def weights(run: Trained) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in run.net.parameters()])
+
+
+def members(recipe: Recipe, count: int = 3) -> list[Member]:
+    """Alike but for all that may differ."""
+    optimisers = [Adam(3e-3), AdamW(1e-3, decay=0.1), Adam(1e-2, l2=1e-3), Adam(1e-4)]
+    return [
+        Member(replace(recipe, optimiser=optimisers[k], split=Fold(40, index=k % 2, count=2)), k)
+        for k in range(count)
+    ]
+
+
+def die_in(epoch: int) -> Callable[[Member, float], None]:
+    calls: dict[Member, int] = {}
+
+    def report(member: Member, loss: float) -> None:
+        calls[member] = calls.get(member, 0) + 1
+        if calls[member] == epoch:
+            raise Killed
+
+    return report
+
+
+@pytest.mark.parametrize("net", FAMILIES, ids=repr)
+def test_each_member_ends_as_if_it_had_been_trained_alone(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    recipe = replace(recipe, net=net, shift=1, corruption=Gaussian(0.2), epochs=2)
+    together = ensemble.train(members(recipe), grey)
+    for member, run in zip(members(recipe), together, strict=True):
+        alone = loop.train(member.recipe, grey, seed=member.seed)
+        torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
+        for mine, theirs in zip(run.history, alone.history, strict=True):
+            for key in ("epoch", "train", "loss", "mse", "kl"):
+                assert mine[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [
+    {"schedule": Plateau(patience=0)}, {"init": "data"}, {"corruption": Occlusion(2, 5)},
+    {"kl": 0.5, "kl_warmup": 0.5, "net": Mlp((8, 3), variational=True)}, {"batch": 1000},
+])  # fmt: skip
+def test_whatever_a_recipe_says_is_done(
+    recipe: Recipe, grey: Dataset, change: dict[str, Any]
+) -> None:
+    recipe = replace(recipe, **change)
+    (run,) = ensemble.train([Member(recipe, 5)], grey)
+    alone = loop.train(recipe, grey, seed=5)
+    torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("net", [Mlp((16, 4)), Conv((4, 8), latents=3)], ids=repr)
+def test_a_member_is_the_same_to_the_bit_whoever_is_beside_it(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    recipe = replace(recipe, net=net, corruption=Gaussian(0.2), epochs=2)
+    sizes = [
+        ensemble.train(members(recipe, 4), grey, together=together) for together in (1, 2, 3, 4)
+    ]
+    for runs in zip(*sizes, strict=True):
+        assert all(torch.equal(weights(run), weights(runs[0])) for run in runs)
+
+
+def test_a_member_that_diverges_does_not_touch_its_neighbours(
+    recipe: Recipe, grey: Dataset
+) -> None:
+    recipe = replace(recipe, schedule=Constant(), epochs=8, optimiser=Adam(1e-2))
+    one, two = Member(recipe), Member(recipe, 1)
+    wild = Member(replace(recipe, optimiser=Adam(float("inf"))))
+    asleep = Member(replace(recipe, optimiser=Adam(0.0)))
+    first, nan, second, dead = ensemble.train([one, wild, two, asleep], grey, together=4)
+    assert "nan" in nan.died
+    assert "one constant image" in dead.died
+    assert (nan.epochs, dead.epochs, first.epochs) == (1, 5, 8)
+    for run, alone in zip((first, second), ensemble.train([one, two], grey), strict=True):
+        assert torch.equal(weights(run), weights(alone))
+        assert not run.died
+
+
+def test_a_member_stops_when_it_no_longer_improves_and_keeps_its_best(
+    recipe: Recipe, grey: Dataset
+) -> None:
+    recipe = replace(recipe, optimiser=Adam(0.02), schedule=Constant(), epochs=60)
+    slow = Member(replace(recipe, optimiser=Adam(3e-3)))
+    hasty, steady = ensemble.train([Member(recipe), slow], grey, patience=3, together=2)
+    losses = [entry["loss"] for entry in hasty.history]
+    assert losses.index(min(losses)) == len(losses) - 4
+    assert hasty.epochs < steady.epochs
+    _, validation = recipe.split(grey)
+    pixels = validation.batch(slice(None))
+    found = (hasty.net(pixels).images - pixels).square().mean().detach()
+    assert float(found) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_an_ensemble_that_was_killed_goes_on_as_if_nothing_had_happened(
+    recipe: Recipe, grey: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "_SECONDS_BETWEEN_SAVES", 0.0)
+    recipe = replace(recipe, corruption=Gaussian(0.2))
+    whole = ensemble.train(members(recipe), grey)
+    with pytest.raises(Killed):
+        ensemble.train(members(recipe), grey, checkpoints=tmp_path, report=die_in(3), together=2)
+    (sorted(tmp_path.glob("*.pt"))[0]).write_bytes(b"cut off")
+    seen: list[Member] = []
+    resumed = ensemble.train(
+        members(recipe), grey, checkpoints=tmp_path, report=lambda m, _: seen.append(m)
+    )
+    assert 0 < len(seen) < 3 * recipe.epochs
+    for run, other in zip(resumed, whole, strict=True):
+        assert torch.equal(weights(run), weights(other))
+
+
+def test_more_epochs_go_on_from_the_fewer(recipe: Recipe, grey: Dataset, tmp_path: Path) -> None:
+    short = ensemble.train(members(recipe), grey, until=1, checkpoints=tmp_path)
+    assert [run.epochs for run in short] == [1, 1, 1]
+    long = ensemble.train(members(recipe), grey, checkpoints=tmp_path)
+    for run, whole in zip(long, ensemble.train(members(recipe), grey), strict=True):
+        assert torch.equal(weights(run), weights(whole))
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+], ids=["cuda", "cpu"])  # fmt: skip
+def test_without_memory_for_all_a_smaller_group_is_taken_and_the_log_says_so(
+    recipe: Recipe, grey: Dataset, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, error: Exception,
+) -> None:  # fmt: skip
+    roomy = ensemble._Group.epoch
+
+    def cramped(group: Any) -> None:
+        if len(group.rows) > 2:
+            raise error
+        roomy(group)
+
+    monkeypatch.setattr(ensemble._Group, "epoch", cramped)
+    with caplog.at_level(logging.WARNING):
+        runs = ensemble.train(members(recipe, 4), grey, together=4)
+    assert [run.epochs for run in runs] == [4] * 4
+    assert "not enough memory for 4 networks at once: 2 then" in caplog.text
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(
+    recipe: Recipe, grey: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(ensemble._Group, "epoch", broken)
+    with pytest.raises(RuntimeError, match="multiplied"):
+        ensemble.train(members(recipe), grey)
+
+
+@pytest.mark.parametrize("net", [Mlp((8, 2), dropout=0.2), SkipNet(8)])
+def test_a_family_that_cannot_be_stacked_is_refused(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    with pytest.raises(TrainingError, match="trained one by one"):
+        ensemble.train([Member(replace(recipe, net=net))], grey)
+
+
+def test_members_of_different_shapes_are_trained_in_groups(recipe: Recipe, grey: Dataset) -> None:
+    mixed = [Member(replace(recipe, net=Mlp((8, k)), split=Split(40 * k))) for k in (2, 3)]
+    runs = ensemble.train(mixed, grey)
+    assert [run.net.decoder[0].in_features for run in runs] == [2, 3]

@@ -1,0 +1,333 @@
+"""Trains many networks of one family at once: one matrix of weights, a network a row.
+
+Seed, data split, rate and weight decay are each network's own; so are its order of images and its
+noise, drawn as training/loop.py draws them, so that each ends as if it had been trained alone but
+for rounding. No operation mixes rows: a network that diverges ends alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.corruption import Clean, shifted
+from training.data import Dataset, Images, Split
+from training.loop import VALIDATION_BATCH, Trained, constant_mse, first, identity, verdict
+from training.recipes import Recipe
+from training.schedules import Adam
+from training.seeds import generator
+from training.stacked import Answers, Stacked
+
+log = logging.getLogger(__name__)
+
+# Networks at once. On a CPU more only push each other out of the cache.
+_TOGETHER = {"cpu": 2, "cuda": 256}
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+_SECONDS_BETWEEN_SAVES = 30.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network to be trained."""
+
+    recipe: Recipe
+    seed: int = 0
+
+
+# Called after each epoch of each member, with the member and its validation loss.
+Report = Callable[[Member, float], None]
+
+
+def train(
+    members: Sequence[Member],
+    dataset: Dataset,
+    *,
+    device: str = "cpu",
+    until: int | None = None,
+    patience: int | None = None,
+    together: int | None = None,
+    checkpoints: Path | None = None,
+    report: Report | None = None,
+) -> list[Trained]:
+    """Trains every member and gives, in their order, the weights best on the validation images.
+
+    `until` stops all after that epoch of their recipes' own, `patience` one whose validation loss
+    has not been its lowest for so many epochs. `together` is how many are trained at once; where
+    memory does not hold them it is halved, and the log says so. In the folder `checkpoints` each
+    has a file, with which a later call goes on. A member that dies says why in `died`.
+
+    Raises:
+        TrainingError: a family that has to be trained alone (see training/stacked.py).
+    """
+    parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
+    rows = [_begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
+    limits = _Limits(until, patience)
+    at_once = together or _TOGETHER[torch.device(device).type]
+    while groups := _groups([row for row in rows if limits.open(row)], parts):
+        group = groups[0][:at_once]
+        try:
+            _Group(group, parts, dataset, device).run(limits, checkpoints, report)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if len(group) == 1 or not _is_memory(error):
+                raise
+            at_once = len(group) // 2
+            log.warning("not enough memory for %d networks at once: %d then", len(group), at_once)
+    return [row.finish(dataset) for row in rows]
+
+
+@dataclass
+class _Row:
+    """A member between two epochs: all that its next epoch depends on."""
+
+    member: Member
+    identity: str
+    weights: Tensor
+    mean: Tensor
+    square: Tensor
+    best: Tensor
+    best_loss: float
+    steps: int
+    seconds: float
+    history: list[dict[str, float]]
+    died: str
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def finish(self, dataset: Dataset) -> Trained:
+        net = self.member.recipe.net(dataset.shape)
+        torch.nn.utils.vector_to_parameters(self.best.cpu(), net.parameters())
+        return Trained(net.eval(), self.epoch, self.seconds, self.history, died=self.died)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f"{self.identity}.partial"
+        torch.save({k: v for k, v in vars(self).items() if k != "member"}, unfinished)
+        unfinished.replace(_file(folder, self.identity))
+
+
+@dataclass(frozen=True)
+class _Limits:
+    until: int | None
+    patience: int | None
+
+    def open(self, row: _Row) -> bool:
+        """Whether the member has epochs before it."""
+        epochs = row.member.recipe.epochs
+        if row.died or row.epoch >= min(epochs, self.until or epochs):
+            return False
+        losses = [entry["loss"] for entry in row.history]
+        return not (self.patience and losses and min(losses[-self.patience :]) > min(losses))
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name[:24]}.pt"
+
+
+# What each split makes of the data: the images to learn from, and those to validate on.
+_Parts = dict[Split, tuple[Images, Images]]
+
+
+def _begin_or_resume(
+    member: Member, parts: _Parts, dataset: Dataset, device: str, folder: Path | None
+) -> _Row:
+    name = identity(member.recipe, member.seed, dataset)
+    if folder is not None and _file(folder, name).exists():
+        try:
+            state: dict[str, Any] = torch.load(
+                _file(folder, name), map_location=device, weights_only=True
+            )
+        except Exception as error:
+            log.warning("%s cannot be read (%s); starting anew", _file(folder, name), error)
+        else:
+            if state["identity"] == name:
+                return _Row(member, **state)
+    few = parts[member.recipe.split][0][slice(0, 512)]
+    few = Images(few.pixels.to(device), few.labels)
+    net = first(member.recipe, few, dataset.shape, member.seed)
+    weights = torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+    nothing = torch.zeros_like(weights)
+    return _Row(
+        member, name, weights, nothing, nothing, weights, math.inf, 0, 0.0, [], ""
+    )  # fmt: skip
+
+
+def _groups(rows: Sequence[_Row], parts: _Parts) -> list[list[_Row]]:
+    """Those that can be trained together: alike but for seed, rates and split, and as far on."""
+    groups: dict[tuple[Recipe, int, tuple[int, ...]], list[_Row]] = {}
+    for row in rows:
+        recipe = row.member.recipe
+        alike = replace(recipe, name="", source="", summary="", optimiser=Adam(0.0), split=Split(0))
+        sizes = tuple(len(part) for part in parts[recipe.split])
+        groups.setdefault((alike, row.epoch, sizes), []).append(row)
+    return list(groups.values())
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether memory ran out; on the CPU torch says so with a RuntimeError."""
+    words = "can't allocate memory"
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or words in str(error)
+
+
+class _Group:
+    """Rows that are trained together; the last one's end is written back to each."""
+
+    def __init__(self, rows: list[_Row], parts: _Parts, dataset: Dataset, device: str) -> None:
+        self.device = torch.device(device)
+        self.recipe = rows[0].member.recipe
+        self.net = Stacked(self.recipe.net(dataset.shape))
+        splits = list(dict.fromkeys(row.member.recipe.split for row in rows))
+        pairs = [[part.pixels for part in parts[split]] for split in splits]
+        self.learn, self.check = (
+            torch.stack(pixels).to(self.device) for pixels in zip(*pairs, strict=True)
+        )
+        self.constants = [constant_mse(parts[split][1]) for split in splits]
+        self.splits = [splits.index(row.member.recipe.split) for row in rows]
+        self.rows, self.steps = rows, rows[0].steps
+        self.gather()
+
+    def gather(self) -> None:
+        """Puts the rows' states into matrices [N,P]."""
+        states = zip(*((r.weights, r.mean, r.square, r.best) for r in self.rows), strict=True)
+        self.weights, self.mean, self.square, self.best = map(torch.stack, states)
+        self.weights.requires_grad_()
+        optimisers = [row.member.recipe.optimiser for row in self.rows]
+        self.lr, self.l2, self.decay = (
+            torch.tensor([[getattr(o, name, 0.0)] for o in optimisers], device=self.device)
+            for name in ("lr", "l2", "decay")
+        )
+
+    def run(self, limits: _Limits, checkpoints: Path | None, report: Report | None) -> None:
+        """Trains until no row has epochs before it, and leaves the state in the rows."""
+        saved = time.monotonic()
+        while self.rows:
+            self.epoch()
+            if report is not None:
+                for row in self.rows:
+                    report(row.member, row.history[-1]["loss"])
+            ended = [row for row in self.rows if not limits.open(row)]
+            if checkpoints is not None:
+                due = time.monotonic() - saved > _SECONDS_BETWEEN_SAVES
+                for row in self.rows if due else ended:
+                    row.save(checkpoints)
+                saved = time.monotonic() if due else saved
+            if ended:
+                kept = [n for n, row in enumerate(self.rows) if limits.open(row)]
+                self.rows = [self.rows[n] for n in kept]
+                self.splits = [self.splits[n] for n in kept]
+                if self.rows:
+                    self.gather()
+
+    def epoch(self) -> None:
+        """One epoch of every row, and its validation."""
+        started = time.perf_counter()
+        recipe, rows, epoch = self.recipe, self.rows, self.rows[0].epoch
+        count, N = self.learn.shape[1], len(rows)
+        seeds = [row.member.seed for row in rows]
+        order_NM = torch.stack(
+            [torch.randperm(count, generator=generator(seed, "order", epoch)) for seed in seeds]
+        ).to(self.device)
+        noise = [generator(seed, "noise", epoch, self.device) for seed in seeds]
+        which_N1 = torch.tensor(self.splits, device=self.device)[:, None]
+        losses = [[entry["loss"] for entry in row.history] for row in rows]
+        total_N = torch.zeros(N, device=self.device)
+        for start in range(0, count, recipe.batch):
+            index_NB = order_NM[:, start : start + recipe.batch]
+            done = (epoch + start / count) / recipe.epochs
+            factors = [row.member.recipe.schedule(done, past)
+                       for row, past in zip(rows, losses, strict=True)]  # fmt: skip
+            clean, noisy = self.batch(self.learn[which_N1, index_NB], noise, recipe.shift)
+            mse_N, kl_N = _terms(self.net(self.weights, noisy, noise), clean)
+            weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
+            loss_N = mse_N + recipe.kl * weight * kl_N
+            (gradient,) = torch.autograd.grad(loss_N.sum(), self.weights)
+            self.step(gradient, torch.tensor(factors, device=self.device)[:, None])
+            total_N += loss_N.detach() * index_NB.shape[1]
+        self.validate((total_N / count).tolist())
+        seconds = (time.perf_counter() - started) / N
+        for row in rows:
+            row.seconds += seconds
+            row.history[-1]["seconds"] = row.seconds
+
+    def batch(
+        self, pixels_NBHWC: Tensor, noise: Sequence[torch.Generator], shift: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Clean and noisy images [N,C,H,W,B], the noise drawn as for a network alone."""
+        corruption = self.recipe.corruption
+        if not shift and isinstance(corruption, Clean):
+            clean = _innermost(pixels_NBHWC.permute(0, 1, 4, 2, 3)).float().div_(255)
+            return clean, clean
+        pairs = []
+        for pixels_BHWC, own in zip(pixels_NBHWC, noise, strict=True):
+            x_BCHW = shifted(pixels_BHWC.permute(0, 3, 1, 2).float().div_(255), shift, own)
+            pairs.append((x_BCHW, corruption(x_BCHW, own)))
+        clean, noisy = (_innermost(torch.stack(each)) for each in zip(*pairs, strict=True))
+        return clean, noisy
+
+    @torch.no_grad()
+    def step(self, gradient_NP: Tensor, factor_N1: Tensor) -> None:
+        """Adam (Kingma and Ba 2015), each row at its own rate and with its own decay."""
+        self.steps += 1
+        slow, slower = _BETAS
+        lr = self.lr * factor_N1
+        self.weights.mul_(1 - lr * self.decay)
+        gradient_NP = gradient_NP.addcmul(self.weights, self.l2)
+        self.mean.lerp_(gradient_NP, 1 - slow)
+        self.square.mul_(slower).addcmul_(gradient_NP, gradient_NP, value=1 - slower)
+        scale = self.square.sqrt().div_(math.sqrt(1 - slower**self.steps)).add_(_EPSILON)
+        self.weights.addcdiv_(self.mean * (-lr / (1 - slow**self.steps)), scale)
+
+    @torch.no_grad()
+    def validate(self, train_losses: Sequence[float]) -> None:
+        """Scores every row as training/loop.py does, keeps its best weights, buries the dead."""
+        mse_N, kl_N = self.score()
+        entries = zip(train_losses, mse_N.tolist(), kl_N.tolist(), strict=True)
+        for n, (row, (train_loss, mse, kl)) in enumerate(zip(self.rows, entries, strict=True)):
+            loss = mse + self.recipe.kl * kl
+            row.history.append(
+                {"epoch": row.epoch + 1, "train": train_loss, "loss": loss, "mse": mse, "kl": kl}
+            )
+            if loss < row.best_loss:
+                row.best_loss = loss
+                self.best[n] = self.weights[n]
+            row.died = verdict(row.member.recipe, row.history, self.constants[self.splits[n]])
+            row.steps = self.steps
+            row.weights, row.mean = self.weights[n].detach().clone(), self.mean[n].clone()
+            row.square, row.best = self.square[n].clone(), self.best[n].clone()
+
+    def score(self) -> tuple[Tensor, Tensor]:
+        """The mean squared errors and the KL divergences per pixel, [N] each."""
+        noise = [generator(0, "validation", device=self.device) for _ in self.rows]
+        totals = torch.zeros(2, len(self.rows), device=self.device)
+        count = self.check.shape[1]
+        for start in range(0, count, VALIDATION_BATCH):
+            pixels = self.check[self.splits, start : start + VALIDATION_BATCH]
+            clean, noisy = self.batch(pixels, noise)
+            terms = _terms(self.net(self.weights, noisy, noise), clean)
+            totals += torch.stack(terms) * clean.shape[-1]
+        mse_N, kl_N = totals / count
+        return mse_N, kl_N
+
+
+def _innermost(x_NBCHW: Tensor) -> Tensor:
+    """[N,C,H,W,B], in memory too."""
+    return x_NBCHW.permute(0, 2, 3, 4, 1).contiguous()
+
+
+def _terms(answers: Answers, clean_NCHWB: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's mean squared error, and its mean KL divergence per pixel: [N] each."""
+    mse_N = (answers.images - clean_NCHWB).square().mean((1, 2, 3, 4))
+    if answers.mean is None or answers.log_variances is None:
+        return mse_N, torch.zeros_like(mse_N)
+    mean, log_variances = answers.mean, answers.log_variances
+    kl_NB = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
+    return mse_N, kl_NB.mean(1) / clean_NCHWB[0, ..., 0].numel()
