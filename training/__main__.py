@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from dataclasses import replace
@@ -20,10 +21,11 @@ from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
-from training import data, experiments, recipes, snapshots
+from training import data, ensemble, experiments, processes, recipes, snapshots
 from training.classify import CLASSIFIERS, classify
 from training.errors import TrainingError
 from training.loop import Report, Trained, restore, train
+from training.members import Member
 from training.networks import Pca
 from training.publish import publish
 from training.recipes import RECIPES, Recipe
@@ -88,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         command.add_argument("--threads", type=int, default=2)
         command.add_argument("--epochs", type=int, help="in place of the recipe's own")
+        if name == "train":
+            command.add_argument(
+                "--processes", type=int,
+                help="models trained at once, each on one thread; with --all one a core",
+            )  # fmt: skip
+            command.add_argument(
+                "--together", action="store_true",
+                help="several seeds at once as one ensemble, where the network allows it; "
+                "pays on a GPU",
+            )  # fmt: skip
     return parser
 
 
@@ -120,10 +132,17 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         for recipe in chosen:
             if recipe.data == name:
                 recipe.split(dataset)
+    cores = (os.cpu_count() or 1) if options.all and options.device == "cpu" else 1
+    at_once = min(len(chosen), getattr(options, "processes", 1) or cores)
+    if at_once > 1:
+        _train_over_processes([recipe.name for recipe in chosen], at_once, options, console)
+        return
     for recipe in chosen:
         dataset = data.load(recipe.data, where)
         runs: dict[int, Trained] = {}
-        for seed in options.seed:
+        if getattr(options, "together", False) and len(options.seed) > 1:
+            runs = _train_together(recipe, dataset, options, console)
+        for seed in options.seed if not runs else ():
             runs[seed] = _train_one(recipe, dataset, seed, options, console)
             if runs[seed].interrupted:
                 break
@@ -131,6 +150,48 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         _show(read(published), console)
         if any(run.interrupted for run in runs.values()):
             break
+
+
+def _train_over_processes(
+    names: list[str], at_once: int, options: argparse.Namespace, console: Console
+) -> None:
+    """Each model by a command of its own; one that fails does not keep the others from theirs."""
+    costs = processes.longest_first(names, options.models)
+    same = ["--models", str(options.models), "--runs", str(options.runs), "--threads", "1",
+            "--device", options.device, "--seed", *map(str, options.seed)]  # fmt: skip
+    same += ["--data", options.data] if options.data else []
+    same += ["--epochs", str(options.epochs)] if options.epochs else []
+    jobs = {name: ["train", name, *same, "--processes", "1"] for name in costs}
+    logs, failed = options.runs / "logs", []
+    with Progress(console=console) as progress:
+        task = progress.add_task(f"{len(jobs)} models", total=sum(costs.values()) or None)
+        for name, status in processes.run(main, jobs, logs, at_once):
+            progress.advance(task, costs[name])
+            console.print(f"{name}: " + (f"failed, see {logs / name}.log" if status else "done"))
+            failed += [name] if status else []
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(jobs)} models failed: {', '.join(failed)}")
+
+
+def _train_together(
+    recipe: Recipe, dataset: data.Dataset, options: argparse.Namespace, console: Console
+) -> dict[int, Trained]:
+    """All seeds as one ensemble; those that died are left out, with a word."""
+    members = [Member(recipe, seed) for seed in options.seed]
+    with Progress(console=console) as progress:
+        name = f"{recipe.name}, {len(members)} seeds"
+        task = progress.add_task(name, total=recipe.epochs * len(members))
+        runs = ensemble.train(
+            members, dataset, device=options.device, checkpoints=options.runs / "together",
+            report=lambda _member, _loss: progress.advance(task),
+        )  # fmt: skip
+    for member, run in zip(members, runs, strict=True):
+        if run.died:
+            console.print(f"seed {member.seed} left out: {run.died}")
+    alive = {m.seed: run for m, run in zip(members, runs, strict=True) if not run.died}
+    if not alive:
+        raise TrainingError(runs[0].died)
+    return alive
 
 
 def _classify(options: argparse.Namespace, console: Console) -> None:

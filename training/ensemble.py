@@ -11,20 +11,22 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from training.corruption import Clean, shifted
-from training.data import Dataset, Images, Split
-from training.loop import VALIDATION_BATCH, Trained, constant_mse, first, identity, verdict
+from training.data import Dataset, Split
+from training.errors import TrainingError
+from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
+from training.members import Limits, Member, Parts, Row, begin_or_resume
+from training.networks import Pca, Shape
 from training.recipes import Recipe
 from training.schedules import Adam
 from training.seeds import generator
-from training.stacked import Answers, Stacked
+from training.stacked import Answers, Stacked, stacks
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +36,16 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _SECONDS_BETWEEN_SAVES = 30.0
 
 
-@dataclass(frozen=True)
-class Member:
-    """One network to be trained."""
-
-    recipe: Recipe
-    seed: int = 0
-
-
 # Called after each epoch of each member, with the member and its validation loss.
 Report = Callable[[Member, float], None]
+
+
+def fits(recipe: Recipe, shape: Shape) -> bool:
+    """Whether networks of the recipe can be trained in an ensemble.
+
+    Batch norm, dropout, the U-Net and bfloat16 cannot: what they compute would differ.
+    """
+    return not (recipe.bf16 or isinstance(recipe.net, Pca)) and stacks(recipe.net(shape))
 
 
 def train(
@@ -65,11 +67,17 @@ def train(
     has a file, with which a later call goes on. A member that dies says why in `died`.
 
     Raises:
-        TrainingError: a family that has to be trained alone (see training/stacked.py).
+        TrainingError: networks that have to be trained alone (see `fits`).
     """
+    for recipe in {member.recipe.name: member.recipe for member in members}.values():
+        if not fits(recipe, dataset.shape):
+            raise TrainingError(
+                f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
+                "U-Net or bfloat16: train it one seed at a time, without --together"
+            )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
-    rows = [_begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
-    limits = _Limits(until, patience)
+    rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
+    limits = Limits(until, patience)
     at_once = together or _TOGETHER[torch.device(device).type]
     while groups := _groups([row for row in rows if limits.open(row)], parts):
         group = groups[0][:at_once]
@@ -83,87 +91,9 @@ def train(
     return [row.finish(dataset) for row in rows]
 
 
-@dataclass
-class _Row:
-    """A member between two epochs: all that its next epoch depends on."""
-
-    member: Member
-    identity: str
-    weights: Tensor
-    mean: Tensor
-    square: Tensor
-    best: Tensor
-    best_loss: float
-    steps: int
-    seconds: float
-    history: list[dict[str, float]]
-    died: str
-
-    @property
-    def epoch(self) -> int:
-        return len(self.history)
-
-    def finish(self, dataset: Dataset) -> Trained:
-        net = self.member.recipe.net(dataset.shape)
-        torch.nn.utils.vector_to_parameters(self.best.cpu(), net.parameters())
-        return Trained(net.eval(), self.epoch, self.seconds, self.history, died=self.died)
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f"{self.identity}.partial"
-        torch.save({k: v for k, v in vars(self).items() if k != "member"}, unfinished)
-        unfinished.replace(_file(folder, self.identity))
-
-
-@dataclass(frozen=True)
-class _Limits:
-    until: int | None
-    patience: int | None
-
-    def open(self, row: _Row) -> bool:
-        """Whether the member has epochs before it."""
-        epochs = row.member.recipe.epochs
-        if row.died or row.epoch >= min(epochs, self.until or epochs):
-            return False
-        losses = [entry["loss"] for entry in row.history]
-        return not (self.patience and losses and min(losses[-self.patience :]) > min(losses))
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name[:24]}.pt"
-
-
-# What each split makes of the data: the images to learn from, and those to validate on.
-_Parts = dict[Split, tuple[Images, Images]]
-
-
-def _begin_or_resume(
-    member: Member, parts: _Parts, dataset: Dataset, device: str, folder: Path | None
-) -> _Row:
-    name = identity(member.recipe, member.seed, dataset)
-    if folder is not None and _file(folder, name).exists():
-        try:
-            state: dict[str, Any] = torch.load(
-                _file(folder, name), map_location=device, weights_only=True
-            )
-        except Exception as error:
-            log.warning("%s cannot be read (%s); starting anew", _file(folder, name), error)
-        else:
-            if state["identity"] == name:
-                return _Row(member, **state)
-    few = parts[member.recipe.split][0][slice(0, 512)]
-    few = Images(few.pixels.to(device), few.labels)
-    net = first(member.recipe, few, dataset.shape, member.seed)
-    weights = torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
-    nothing = torch.zeros_like(weights)
-    return _Row(
-        member, name, weights, nothing, nothing, weights, math.inf, 0, 0.0, [], ""
-    )  # fmt: skip
-
-
-def _groups(rows: Sequence[_Row], parts: _Parts) -> list[list[_Row]]:
+def _groups(rows: Sequence[Row], parts: Parts) -> list[list[Row]]:
     """Those that can be trained together: alike but for seed, rates and split, and as far on."""
-    groups: dict[tuple[Recipe, int, tuple[int, ...]], list[_Row]] = {}
+    groups: dict[tuple[Recipe, int, tuple[int, ...]], list[Row]] = {}
     for row in rows:
         recipe = row.member.recipe
         alike = replace(recipe, name="", source="", summary="", optimiser=Adam(0.0), split=Split(0))
@@ -181,7 +111,7 @@ def _is_memory(error: BaseException) -> bool:
 class _Group:
     """Rows that are trained together; the last one's end is written back to each."""
 
-    def __init__(self, rows: list[_Row], parts: _Parts, dataset: Dataset, device: str) -> None:
+    def __init__(self, rows: list[Row], parts: Parts, dataset: Dataset, device: str) -> None:
         self.device = torch.device(device)
         self.recipe = rows[0].member.recipe
         self.net = Stacked(self.recipe.net(dataset.shape))
@@ -206,7 +136,7 @@ class _Group:
             for name in ("lr", "l2", "decay")
         )
 
-    def run(self, limits: _Limits, checkpoints: Path | None, report: Report | None) -> None:
+    def run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         """Trains until no row has epochs before it, and leaves the state in the rows."""
         saved = time.monotonic()
         while self.rows:

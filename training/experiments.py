@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.status import Status
@@ -32,6 +33,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--halving", action="store_true", help="all epochs for the better only")
     command.add_argument("--processes", type=int, default=2, help="networks trained at once")
+    command.add_argument(
+        "--together", metavar="DEVICE", nargs="?", const="cuda",
+        default="cuda" if torch.cuda.is_available() else "",
+        help="all networks at once, as an ensemble on that device; where there is a GPU, there",
+    )  # fmt: skip
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
@@ -56,7 +62,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _search(options: argparse.Namespace, console: Console) -> None:
     wanted = search.Search(
         recipes.named(options.name), options.draws, options.folds, options.epochs, options.seed,
-        options.halving,
+        options.halving, options.together,
     )  # fmt: skip
     columns = (
         TextColumn("{task.description}"),

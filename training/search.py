@@ -11,25 +11,23 @@ third of them a third, and the best ninth all.
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import torch
 
 from training.data import Dataset, Images, Split
 from training.journal import Journal
+from training.processes import pool
 from training.recipes import Recipe
 from training.schedules import Adam, Constant
 from training.seeds import generator
-from training.trials import Found, Outcome, Point, Trial, found, share
+from training.trials import Found, Outcome, Point, Trial, found, share, together
 
 RATES = (*(k * 1e-4 for k in range(1, 10)), *(k * 1e-3 for k in range(1, 11)))
 DECAYS = (*(k * 1e-5 for k in range(1, 10)), *(k * 1e-4 for k in range(1, 11)))
@@ -55,7 +53,11 @@ class Fold(Split):
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched: `base` names the network, the data and the batch."""
+    """What is searched: `base` names the network, the data and the batch.
+
+    With a `device`, all networks are trained together there, as one ensemble; without, each on a
+    CPU thread of its own, which is faster there (docs/decisions.md has the ratio).
+    """
 
     base: Recipe
     draws: int = 35
@@ -63,6 +65,7 @@ class Search:
     epochs: int = 15
     seed: int = 0
     halving: bool = False
+    device: str = ""
 
     def points(self) -> list[Point]:
         """The points drawn: none twice, where the report drew one pair two times."""
@@ -73,7 +76,8 @@ class Search:
     @property
     def identity(self) -> str:
         """What a journal must be of to go on with: more draws, or rungs, need not start anew."""
-        return f"{self.recipe(Point(0, 0), 0)!r} seed {self.seed}"
+        engine = " in an ensemble" if self.device else ""
+        return f"{self.recipe(Point(0, 0), 0)!r} seed {self.seed}{engine}"
 
     def rungs(self) -> list[int]:
         """After how many epochs the points are compared; the last are all."""
@@ -142,7 +146,7 @@ def run(
             for point in alive
             for fold in range(search.folds)
         ]
-        _rung(trials, known, journal, processes, progress)
+        _rung(search, trials, known, journal, processes, progress)
         alive = sorted(alive, key=lambda p: _mean(known, p, until, search.folds))
         if until < search.epochs:
             alive = alive[: -(-len(alive) // _ETA)]
@@ -151,6 +155,7 @@ def run(
 
 
 def _rung(
+    search: Search,
     trials: list[Trial],
     known: Found,
     journal: Journal,
@@ -158,16 +163,27 @@ def _rung(
     progress: Progress | None,
 ) -> None:
     """Adds the outcomes of the trials to what is known; those that others are at are awaited."""
+    under_way = 0
 
     def told(outcome: Outcome | None) -> None:
         if progress is not None:
             done = [trial.until for trial in trials if trial.key in known]
-            progress(sum(done), sum(trial.until for trial in trials), outcome)
+            progress(sum(done) + under_way, sum(trial.until for trial in trials), outcome)
+
+    def epoch() -> None:
+        nonlocal under_way
+        under_way += 1
+        told(None)
 
     told(None)
     while missing := [trial for trial in trials if trial.key not in known]:
         free = [trial for trial in missing if trial.is_free()]
-        for outcome in _outcomes(free, processes, journal):
+        for outcome in (
+            together(free, journal, search.device, epoch)
+            if search.device
+            else _outcomes(free, processes, journal)
+        ):
+            under_way = 0
             if outcome is not None:
                 known[outcome.key] = outcome
                 told(outcome)
@@ -187,26 +203,13 @@ def _outcomes(trials: list[Trial], processes: int, journal: Journal) -> Iterator
     if processes == 1 or len(trials) < 2:
         yield from (share(trial, journal) for trial in trials)
         return
-    # Spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
+    with pool(processes) as workers:
         try:
-            for future in as_completed([pool.submit(share, t, journal) for t in trials]):
+            for future in as_completed([workers.submit(share, t, journal) for t in trials]):
                 yield future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _begin() -> None:
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A parent that is killed cannot say so: its workers would train on for nobody."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _mean(known: Found, point: Point, until: int, folds: int) -> float:

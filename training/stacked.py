@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from training.errors import TrainingError
 from training.networks import Affine, Autoencoder, Heads
 
 # What a layer makes of each number by itself, whatever the axes are.
@@ -41,19 +40,10 @@ class Answers(NamedTuple):
 
 
 class Stacked:
-    """Runs N networks of the structure of `net` on parameters [N,P], in the order of `net`'s.
-
-    Raises:
-        TrainingError: it has a layer that cannot be stacked (batch norm and dropout among them).
-    """
+    """Runs N networks of the structure of `net` on parameters [N,P], in the order of `net`'s."""
 
     def __init__(self, net: Autoencoder) -> None:
-        for layer in (*_sequence(net.encoder), *_sequence(net.decoder)):
-            if not isinstance(layer, _LAYERS):
-                raise TrainingError(
-                    f"networks with {type(layer).__name__} layers are trained one by one, "
-                    "by `python -m training train`"
-                )
+        assert stacks(net), "ensemble.fits says so before anything begins"
         self.net = net
         self.sizes = [parameter.numel() for parameter in net.parameters()]
 
@@ -74,6 +64,12 @@ class Stacked:
         for layer in _sequence(self.net.decoder):
             h = _apply(layer, h, weights)
         return Answers(h, mean, log_variances)
+
+
+def stacks(net: Autoencoder) -> bool:
+    """Whether networks of that structure can be stacked."""
+    layers = (*_sequence(net.encoder), *_sequence(net.decoder))
+    return all(isinstance(layer, _LAYERS) for layer in layers)
 
 
 def _sequence(module: nn.Module) -> Iterable[nn.Module]:

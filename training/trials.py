@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,12 +11,13 @@ from typing import NamedTuple
 
 import torch
 
-from training import data
+from training import data, ensemble
 from training.data import Dataset
 from training.errors import DeadRun
 from training.journal import Journal
 from training.locks import claimed
 from training.loop import train
+from training.members import Member
 from training.recipes import Recipe
 
 
@@ -80,6 +83,33 @@ def share(trial: Trial, journal: Journal) -> Outcome | None:
         outcome = attempt(trial)
         journal.append(asdict(outcome))  # while it is ours: nobody finds it neither taken nor done
         return outcome
+
+
+def together(
+    trials: list[Trial], journal: Journal, device: str, epoch: Callable[[], None]
+) -> Iterator[Outcome]:
+    """Does the trials that nobody else is at as one ensemble, and writes them down.
+
+    `epoch` is called after each of a network's epochs.
+    """
+    with ExitStack() as claims:
+        known = found(journal)
+        mine = [t for t in trials if claims.enter_context(claimed(t.claim)) and t.key not in known]
+        if not mine:
+            return
+        runs = ensemble.train(
+            [Member(trial.recipe, trial.seed) for trial in mine],
+            _dataset(mine[0].recipe.data, mine[0].root),
+            device=device,
+            until=mine[0].until,
+            checkpoints=mine[0].checkpoint.parent,
+            report=lambda _member, _loss: epoch(),
+        )
+        for trial, run in zip(mine, runs, strict=True):
+            loss = run.history[: trial.until][-1]["loss"]
+            outcome = Outcome(*trial.point, trial.fold, trial.until, loss, run.died)
+            journal.append(asdict(outcome))
+            yield outcome
 
 
 class _Reached(Exception):

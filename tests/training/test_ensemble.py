@@ -12,10 +12,10 @@ import torch
 from training import ensemble, loop
 from training.corruption import Gaussian, Occlusion
 from training.data import Dataset, Split
-from training.ensemble import Member
 from training.errors import TrainingError
 from training.loop import Trained
-from training.networks import Conv, Family, Mlp, SkipNet, Valid
+from training.members import Member
+from training.networks import Conv, Family, Mlp, Pca, SkipNet, Valid
 from training.recipes import Recipe
 from training.schedules import Adam, AdamW, Constant, Plateau
 from training.search import Fold
@@ -186,12 +186,14 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
         ensemble.train(members(recipe), grey)
 
 
-@pytest.mark.parametrize("net", [Mlp((8, 2), dropout=0.2), SkipNet(8)])
-def test_a_family_that_cannot_be_stacked_is_refused(
-    recipe: Recipe, grey: Dataset, net: Family
+@pytest.mark.parametrize("change", [
+    {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)}, {"bf16": True},
+])  # fmt: skip
+def test_what_cannot_be_trained_in_an_ensemble_is_refused(
+    recipe: Recipe, grey: Dataset, change: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="trained one by one"):
-        ensemble.train([Member(replace(recipe, net=net))], grey)
+    with pytest.raises(TrainingError, match="one seed at a time"):
+        ensemble.train([Member(replace(recipe, **change))], grey)
 
 
 def test_members_of_different_shapes_are_trained_in_groups(recipe: Recipe, grey: Dataset) -> None:

@@ -187,3 +187,28 @@ def test_a_journal_forgets_only_the_line_that_was_cut_off(tmp_path: Path) -> Non
     again = Journal(tmp_path / "j", "this")
     again.append({"n": 3})
     assert list(again.lines()) == [{"n": 1}, {"n": 3}]
+
+
+def test_an_ensemble_finds_what_processes_find(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    alone = run(small, small_mnist, tmp_path / "alone", processes=1)
+    at_once = replace(small, device="cpu")
+    together = run(at_once, small_mnist, tmp_path / "together")
+    for one, other in zip(alone, together, strict=True):
+        assert (one.lr, one.l2, one.epochs) == (other.lr, other.l2, other.epochs)
+        assert one.losses == pytest.approx(other.losses, rel=1e-3)
+    assert run(at_once, small_mnist, tmp_path / "together") == together
+    with pytest.raises(TrainingError, match="move it away"):
+        run(small, small_mnist, tmp_path / "together")
+
+
+def test_an_ensemble_that_was_killed_in_a_later_rung_ends_as_if_nothing_had_happened(
+    small: Search, small_mnist: Path, tmp_path: Path
+) -> None:
+    halving = replace(small, epochs=4, halving=True, device="cpu")
+    whole = run(halving, small_mnist, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(halving, small_mnist, tmp_path / "cut", progress=kill_after(10))
+    assert run(halving, small_mnist, tmp_path / "cut") == whole
+    assert sorted(line.epochs for line in whole) == [1, 1, 2, 4]
