@@ -28,6 +28,7 @@ from service.routes import (
     making,
     model_repository,
     models,
+    page,
     server_settings,
 )
 from service.routes.route import Verbs
@@ -43,6 +44,7 @@ _ROUTES = (
     inference_protocol,
     model_repository,
     server_settings,
+    page,
 )
 
 log = logging.getLogger(__name__)

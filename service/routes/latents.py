@@ -62,7 +62,7 @@ async def encode(
 @router.post(
     "/decode",
     response_model=DecodeAnswer,
-    responses=documents.answered(*answers.ONE_IMAGE, answers.NPY),
+    responses=documents.answered(*answers.ONE_IMAGE, answers.GIF, answers.NPY),
     openapi_extra=documents.BODY_OF_LATENTS,
 )
 async def decode(
@@ -70,7 +70,8 @@ async def decode(
 ) -> Response:
     """Latents to images. Name the model that made them: `auto` goes by their shape alone.
 
-    JSON, a picture (of several images, a PNG with all of them in a grid), or npy.
+    JSON, a picture (of several images, a PNG with all of them in a grid, or a GIF that shows one
+    after the other), or npy.
     """
     sent, arrays = await read_latents(request)
     served, latents = _decoder_of(request, arrays, model, version)
@@ -78,6 +79,8 @@ async def decode(
     kinds, lacking = answers.image_kinds(
         len(latents), one_size=not isinstance(latents, list), sheet=True
     )
+    if answers.PNG in kinds:
+        kinds.append(answers.GIF)
     kind = answers.negotiate(request, kinds, sent=sent, lacking=lacking)
     (made,) = await run_each(request, served, "decode", latents)
     if kind != answers.JSON:

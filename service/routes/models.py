@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from service.errors import NotFound
 from service.latent_map import FILE, LatentMap
-from service.manifest import Ability, Manifest, Score
+from service.manifest import Ability, Manifest, Prior, Score
 from service.routes.caching import unchanged
 from service.routes.running import catalog_of
 
@@ -30,7 +30,14 @@ class Summary(BaseModel):
     latent_shape: tuple[int | None, ...]
     abilities: tuple[Ability, ...]
     corruption: str | None
+    priors: tuple[Prior, ...] = Field(
+        description="what POST /sample can draw from, the better first"
+    )
+    map: bool = Field(description="whether there is a map of its latents, GET /models/NAME/map")
     scores: tuple[Score, ...]
+
+
+_AS_WRITTEN = Summary.model_fields.keys() & Manifest.model_fields.keys() - {"image"}
 
 
 class Models(BaseModel):
@@ -57,7 +64,9 @@ async def models(request: Request) -> Models:
         models=[
             Summary(
                 image=str(card.image),
-                **card.model_dump(include=Summary.model_fields.keys() - {"image"}),
+                priors=card.priors,
+                map=FILE in card.files,
+                **card.model_dump(include=_AS_WRITTEN),
             )
             for card in (served.manifest for served in catalog)
         ],
