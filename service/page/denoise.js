@@ -6,7 +6,7 @@ import { figure, numbers, wiped } from "./figure.js";
 import { latest } from "./latest.js";
 import { drawEncoded } from "./pixels.js";
 import { picker } from "./picker.js";
-import { fromId, fromShipped } from "./pictures.js";
+import { fromId, fromShipped, shippedLike } from "./pictures.js";
 import { denoising } from "./requests.js";
 
 const MOST_MODELS = 4;
@@ -140,7 +140,9 @@ export function denoise({ catalog, say, panel, remember }) {
     const asks = (parameters.get("models") ?? "").split(",").filter((name) => able.includes(name));
     if (asks.length) models = asks.slice(0, MOST_MODELS);
     if (!able.length) say("No model that is loaded can denoise.");
-    take(await fromId(parameters.get("image") ?? "") ?? picture ?? await fromShipped(FIRST));
+    const image = parameters.get("image");
+    const suited = image || !asks.length ? [] : await shippedLike(catalog.get(asks[0]).dataset);
+    take(await fromId(image ?? suited[0] ?? "") ?? picture ?? await fromShipped(FIRST));
   }
 
   return { element, open, take: pick.take };

@@ -37,7 +37,8 @@ export function slider(label, { min, max, step, value, say = String, change }) {
     output.textContent = say(input.valueAsNumber);
     input.setAttribute("aria-valuetext", output.textContent);
   };
-  const element = h("label", { className: "slider" }, h("span", { textContent: label }), output, input);
+  // The input first: a label is of the first of its elements that can have one, and an output can.
+  const element = h("label", { className: "slider" }, h("span", { textContent: label }), input, output);
   return {
     element, input,
     set(number, limits = {}, words = say) {

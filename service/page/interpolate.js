@@ -6,7 +6,7 @@ import { figure } from "./figure.js";
 import { latest } from "./latest.js";
 import { drawEncoded, drawRaw } from "./pixels.js";
 import { picker } from "./picker.js";
-import { fromId, fromShipped } from "./pictures.js";
+import { fromId, fromShipped, shippedLike } from "./pictures.js";
 import { player } from "./player.js";
 import { walking } from "./requests.js";
 
@@ -78,8 +78,9 @@ export function interpolate({ catalog, say, panel, remember }) {
     if (parameters.get("path") === "spherical") path = "spherical";
     paths.set(path);
     const first = !pictures[0];
+    const linked = parameters.has("from") || !names.includes(asked) ? [] : await shippedLike(catalog.get(asked).dataset);
     const given = await Promise.all(["from", "to"].map(async (key, end) =>
-      await fromId(parameters.get(key) ?? "") ?? pictures[end] ?? fromShipped(FIRST[end])));
+      await fromId(parameters.get(key) ?? linked[3 + 5 * end] ?? "") ?? pictures[end] ?? fromShipped(FIRST[end])));
     if (names.includes(asked)) model = asked;
     else if (!model) model = catalog.suited("interpolate", given[0])[0];
     menu.value = model;

@@ -19,6 +19,8 @@ const MEANS = {
   pca: "The widest directions of the latents. Within the plane a point is decoded exactly, with all other directions at their mean.",
 };
 
+const SPACE = "Drag, or use the arrow keys, to turn it. The point nearest to the pointer is decoded.";
+
 export function latent({ catalog, say, panel, remember }) {
   const names = [...catalog.models.values()].filter((model) => model.map).map((model) => model.name);
   let model = names.find((name) => catalog.get(name).priors.includes("standard")) ?? names[0];
@@ -79,7 +81,7 @@ export function latent({ catalog, say, panel, remember }) {
     dimensions.set(String(axes));
     const chosen = colours(map.classes.length);
     plot.show({ places: map.places(layout, axes), axes, labels: map.labels, classes: map.classes, colours: chosen, hidden });
-    meaning.textContent = MEANS[layout] + (axes === 3 ? " Drag or use the arrow keys to turn it; the nearest point is decoded." : "");
+    meaning.textContent = axes === 3 ? SPACE : MEANS[layout];
     legend.replaceChildren(...map.classes.map((name, label) => {
       const swatch = h("span", { className: "swatch" });
       swatch.style.setProperty("--swatch", chosen[label]);

@@ -35,8 +35,12 @@ function show(catalog) {
   made[name] ??= build(name, catalog);
   main.replaceChildren(made[name].view.element, made[name].panel.element);
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${name}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
   document.title = `${document.querySelector("nav [aria-current]").textContent} – Autoencoders`;
   made[name].view.open(parameters);

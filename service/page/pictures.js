@@ -13,6 +13,10 @@ export const shipped = fetch(new URL("page/images/list.json", BASE)).then((answe
 
 export const shippedUrl = (name) => new URL(`page/images/${name}.png`, BASE).href;
 
+/** Names of the shipped images of the kind that a model was trained on; mnist5 is of MNIST's digits. */
+export const shippedLike = async (dataset) => (await shipped)
+  .filter((image) => image.set === dataset.replace(/^mnist5$/, "mnist")).map((image) => image.name);
+
 /** One of the shipped images. */
 export async function fromShipped(name) {
   const entry = (await shipped).find((image) => image.name === name);
