@@ -5,7 +5,9 @@ import { choice, h } from "./dom.js";
 
 const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const python = (value) => typeof value === "number" ? String(value) : JSON.stringify(value);
-const keywords = (options) => Object.entries(options).map(([key, value]) => `, ${key}=${python(value)}`).join("");
+const keywords = (options) => Object.entries(options)
+  .filter(([, value]) => value !== undefined)
+  .map(([key, value]) => `, ${key}=${python(value)}`).join("");
 
 /** Lines that make the file that is sent. A file of the reader's own needs none. */
 function fetchingSh(picture) {
