@@ -80,6 +80,5 @@ def _headers(path: Path, content: bytes) -> dict[str, str]:
         # Kept, and asked for again each time: a new version of the service is seen at once.
         "Cache-Control": "no-cache",
         "Content-Security-Policy": _POLICY,
-        "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
