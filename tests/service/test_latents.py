@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from service import images, npy
 from tests.service.test_denoise_and_reconstruct import (
@@ -250,3 +251,14 @@ async def test_references_belong_to_denoise(zoo):
         answer = await zoo.post(route, files=form)
         assert answer.status_code == 400
         assert "/denoise" in answer.json()["detail"]
+
+
+async def test_latents_one_after_the_other_are_a_gif(client):
+    rows = [[value, 0] for value in (-50, 0, 50)]
+    answer = await client.post(
+        "/decode?model=toy-vae", json={"latents": rows}, headers={"Accept": "image/gif"}
+    )
+    assert answer.headers["content-type"] == "image/gif"
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        frames = [np.asarray(frame.convert("L"))[0, 0] for frame in ImageSequence.Iterator(picture)]
+    assert frames == [50, 100, 150]

@@ -61,7 +61,7 @@ def test_every_kind_of_answer_and_its_headers_are_documented(path):
     assert {"X-Request-ID", "Server-Timing", "Model-Name", "Model-Version"} <= answered[
         "headers"
     ].keys()
-    assert ("image/gif" in answered["content"]) == (path == "/interpolate")
+    assert ("image/gif" in answered["content"]) == (path in ("/interpolate", "/decode"))
 
 
 def examples() -> list[tuple[str, str]]:
