@@ -1,9 +1,9 @@
 """Open-loop load: requests come when they come, however slowly the answers do.
 
-    python -m tests.faults.overload [SECONDS]
+    python -m tests.faults.overload [ROUNDS]
 
-measures what a server carries with as many callers as it likes, then sends 1 to 10 times as much,
-and prints the table of docs/operations.md.
+measures what a server carries and, in turns, what is left of it at ten times the load; the last
+row is the median.
 """
 
 from __future__ import annotations
@@ -129,40 +129,42 @@ def request(model: str = "toy-identity", *, deadline: float = DEADLINE) -> bytes
     return head(path=path, length=len(body), x_request_timeout=f"{deadline:g}") + body
 
 
-async def measure(url: str, *, seconds: float, factors: tuple[float, ...]) -> dict[float, Result]:
-    """The peak, under 0, and what is left of it under so many times the load."""
-    async with Callers(url, request(deadline=30)) as patient:
+async def measure(url: str, *, rounds: int = 1, seconds: float = 3) -> list[tuple[Result, Result]]:
+    """In turns: the peak, with as many callers as keep it busy, and ten times as much."""
+    found = []
+    async with Callers(url, request(deadline=30)) as patient, Callers(url, request()) as callers:
         await closed_loop(patient, count=8, seconds=seconds / 2)  # warm, and its rate known
-        results = {0.0: await closed_loop(patient, count=8, seconds=seconds)}
-    async with Callers(url, request()) as callers:
-        for factor in factors:
-            rate = factor * results[0.0].goodput
-            results[factor] = await open_loop(callers, rate=rate, seconds=seconds)
-    return results
+        for _ in range(rounds):
+            peak = await closed_loop(patient, count=8, seconds=seconds)
+            flood = await open_loop(callers, rate=10 * peak.goodput, seconds=seconds)
+            found.append((peak, flood))
+        found.append((await closed_loop(patient, count=8, seconds=seconds), Result(seconds)))
+    return found
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as folder:
         toys.identity(Path(folder), work=WORK)
-        with serving(Path(folder), threads=1, max_batch=1, log_level="warning") as server:
-            results = asyncio.run(measure(server.url, seconds=seconds, factors=(1, 2, 5, 10)))
-    peak = results[0.0].goodput
-    print(f"peak: {peak:.1f} answers a second (8 callers)\n")
+        limits = {"threads": 1, "max_batch": 1, "log_level": "warning"}
+        with serving(Path(folder), **limits) as server:
+            found = asyncio.run(measure(server.url, rounds=rounds))
+    peaks = [peak.goodput for peak, _ in found]
+    rows = [
+        (
+            before, flood.sent / flood.seconds, flood.goodput,
+            100 * flood.goodput / statistics.mean((before, after)),
+            1000 * flood.percentile(200, 99), 1000 * flood.percentile(503, 50),
+            len(flood.took.get(504, [])), len(flood.took.get(0, [])),
+        )
+        for before, after, (_, flood) in zip(peaks, peaks[1:], found, strict=False)
+    ]  # fmt: skip
     print(
-        "| load | sent | answered in time | of the peak | p50 | p99 | refused | in (median) | 504 | no answer |"
+        "| peak/s | sent/s | in time/s | of the peaks around it % | p99 ms | refused in ms | 504 | lost |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for factor, found in results.items():
-        if factor:
-            late, lost = (len(found.took.get(status, [])) for status in (504, 0))
-            print(
-                f"| {factor:g}x | {found.sent / seconds:.0f}/s | {found.goodput:.0f}/s "
-                f"| {found.goodput / peak:.0%} | {found.percentile(200, 50) * 1000:.0f} ms "
-                f"| {found.percentile(200, 99) * 1000:.0f} ms "
-                f"| {len(found.took.get(503, [])) / seconds:.0f}/s "
-                f"| {found.percentile(503, 50) * 1000:.1f} ms | {late} | {lost} |"
-            )
+    print("|---|---|---|---|---|---|---|---|")
+    for row in (*rows, tuple(map(statistics.median, zip(*rows, strict=True)))):
+        print("|", " | ".join(f"{value:.3g}" for value in row), "|")
 
 
 if __name__ == "__main__":
