@@ -34,7 +34,7 @@ def fit(train_BD: Floats, validation_BD: Floats, *, seed: int = 0) -> GaussianMi
         with warnings.catch_warnings():
             # Sixty rounds of EM are enough: what is left to gain is below the seeds' spread.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            # On a busy machine the threads of BLAS wait for each other: minutes in place of seconds.
+            # Beside other work BLAS threads wait for each other: minutes in place of seconds.
             with threadpool_limits(1):
                 candidates.append(mixture.fit(train_BD.astype(np.float64)))
     return max(candidates, key=lambda mixture: float(mixture.score(validation_BD)))
