@@ -44,7 +44,7 @@ async def test_at_ten_times_the_load_the_work_that_is_done_stays_as_much(tmp_pat
 
 
 async def test_one_flooded_model_does_not_starve_another(tmp_path):
-    toys.identity(tmp_path, "toy-slow", work=WORK)
+    toys.identity(tmp_path, "toy-slow", work=8 * WORK)  # 0.1 s a run, and 60 a second asked for
     toys.identity(tmp_path)
     with serving(tmp_path, threads=2, max_batch=1) as server:
         async with (
