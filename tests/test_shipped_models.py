@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service import corruption, images, manifest, quality
+from service import corruption, images, latent_map, manifest, quality
 from service.admission import admit
+from service.latent_map import LatentMap
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("models/*/*/model.json"))
@@ -122,3 +123,16 @@ def test_a_manifest_lists_every_file_of_its_folder():
     for folder in FOLDERS:
         card = manifest.read(folder)
         assert {p.name for p in folder.iterdir()} == {*card.files, manifest.FILE}
+
+
+def test_a_model_with_few_latents_and_classes_has_a_small_map_of_its_own_test_latents():
+    mapped = [folder for folder in FOLDERS if (folder / latent_map.FILE).exists()]
+    assert {"mnist-vae-6", "mnist-deep-2", "mnist5-mlp-64"} <= {named(f) for f in mapped}
+    for folder in mapped:
+        text = (folder / latent_map.FILE).read_bytes()
+        assert len(text) < 150_000
+        drawn = LatentMap.model_validate_json(text)
+        latents = drawn.latents.numbers()
+        assert latents.shape[1] == np.prod(manifest.read(folder).latent_shape)
+        for table in drawn.tsne.values():
+            assert len(table.numbers()) == len(latents) == len(base64.b64decode(drawn.labels))

@@ -17,9 +17,6 @@ from tests.browser.pages import answered, pick, pixels, slowdown
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "mnist-vae-6" / "1"
-pytestmark = pytest.mark.skipif(
-    not (MODEL / latent_map.FILE).exists(), reason="mnist-vae-6 is published without a map"
-)
 
 
 @pytest.fixture
@@ -175,8 +172,6 @@ def test_keys_alone_decode_and_walk(page):
 
 
 def test_two_latents_are_shown_as_the_plane_they_are(open_page):
-    if not (ROOT / "models" / "mnist-deep-2" / "1" / latent_map.FILE).exists():
-        pytest.skip("mnist-deep-2 is published without a map")
     page = open_page("latent?model=mnist-deep-2")
     answered(page, by="decoded")
     assert page.get_by_text("The plane", exact=True).is_visible()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service import images, latent_map
+from service import images
 from tests.browser.conftest import SERVED
 from tests.browser.pages import answered, pick, pixels, slide
 
@@ -27,13 +27,10 @@ VIEWS = {
     "models": "",
 }
 NPY = {"Accept": "application/x-npy"}
-MAPPED = (ROOT / "models" / "mnist-vae-6" / "1" / latent_map.FILE).exists()
 
 
 def ready(page, view: str) -> None:
-    if view == "latent" and not MAPPED:
-        page.get_by_role("heading", name="Latent space").wait_for()
-    elif VIEWS[view]:
+    if VIEWS[view]:
         answered(page, by=VIEWS[view])
     else:
         page.locator(".card").first.wait_for()
@@ -94,12 +91,11 @@ def test_a_hundred_samples_are_the_apis_and_open_in_the_latent_space(open_page, 
     assert len({pixels(cells.nth(place)).tobytes() for place in (0, 42, 99)}) == 1, (
         "the prior's mean"
     )
-    if MAPPED:
-        cells.nth(3).click()
-        answered(page, by="decoded")
-        assert "#latent?model=mnist-vae-6" in page.url
-        page.go_back()
-        page.get_by_role("heading", name="Images that nobody sent").wait_for()
+    cells.nth(3).click()
+    answered(page, by="decoded")
+    assert "#latent?model=mnist-vae-6" in page.url
+    page.go_back()
+    page.get_by_role("heading", name="Images that nobody sent").wait_for()
 
 
 def test_the_gallery_has_every_model_with_its_picture_and_numbers(open_page, server):
@@ -139,8 +135,6 @@ def run(text: str, language: str, folder: Path) -> str:
 @pytest.mark.parametrize("language", ["curl", "Python"])
 def test_the_request_panels_lines_run_as_they_stand(open_page, tmp_path, view, language):
     name = view.partition("?")[0]
-    if name == "latent" and not MAPPED:
-        pytest.skip("mnist-vae-6 is published without a map")
     page = open_page(view)
     ready(page, name)
     page.get_by_text("The same as a request").click()
