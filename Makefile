@@ -7,7 +7,7 @@ VENV ?= .venv-$(RUNTIME)
 TEST_VENV ?= .venv
 export AUTOENCODER_DEVICE ?= $(if $(filter gpu,$(RUNTIME)),cuda,cpu)
 
-.PHONY: serve test test-service check format train models-table clean fuzz audit
+.PHONY: bench serve test test-service check format train models-table clean fuzz audit
 
 serve: $(VENV)/.ready-serve  ## serve the shipped models
 	$(VENV)/bin/autoencoder serve
@@ -33,6 +33,9 @@ format: $(TEST_VENV)/.ready
 
 train: $(TEST_VENV)/.ready  ## train, export and publish one model: make train NAME=mnist-mlp-8
 	$(TEST_VENV)/bin/python -m training train $(NAME) $(ARGS)
+
+bench: $(TEST_VENV)/.ready  ## ours beside the floor, against the committed figures
+	$(TEST_VENV)/bin/python -m benchmarks.compare
 
 clean:
 	rm -rf .venv .venv-cpu .venv-gpu

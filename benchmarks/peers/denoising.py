@@ -1,4 +1,4 @@
-"""What all peers do alike: Pillow, numpy and onnxruntime on one thread, as our service's sessions."""
+"""What all peers do alike: Pillow, numpy and onnxruntime on one thread, as in our service."""
 
 import io
 import os

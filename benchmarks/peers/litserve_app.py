@@ -9,7 +9,7 @@ from benchmarks.peers.denoising import Denoiser, read, write
 
 
 class Api(ls.LitAPI):
-    def setup(self, device):
+    def setup(self, device):  # noqa: ARG002 - the framework names it
         self.denoiser = Denoiser()
 
     async def decode_request(self, request: Request):

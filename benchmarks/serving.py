@@ -1,0 +1,119 @@
+"""`python -m benchmarks.serving`: ours, the floor and the peers, and docs/benchmarks.md of it.
+
+Rounds are interleaved: each starts every server once, so that what shakes the machine shakes all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks import report, workloads
+from benchmarks.contenders import FLOOR, NAIVE, OURS, PEERS, Contender
+from benchmarks.payloads import COLOURS_MODEL, DIGITS_MODEL, ROOT
+from benchmarks.processes import client
+from benchmarks.workloads import Bench
+
+FIGURES = ROOT / "benchmarks" / "figures.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def main() -> None:
+    """Measures, and writes the figures and the page."""
+    options = _options()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("two cores are needed: one for the server, one for the load")
+    load = workloads.at_rest_load()
+    contenders, skipped = [FLOOR, OURS, NAIVE], dict[str, str]()
+    for peer in () if options.without_peers else PEERS:
+        reason = peer.install()
+        if reason:
+            skipped[peer.name] = reason
+            print(f"skipped {peer.name}: {reason}")
+        else:
+            contenders.append(peer)
+    with client(cores[1:2]) as pool:
+        bench = Bench(pool, cores[:1], options.port, options.seconds)
+        for number in range(options.rounds):
+            for contender in contenders:
+                _try(bench, contender, skipped)
+            for model in (DIGITS_MODEL, COLOURS_MODEL):
+                workloads.raw(bench, model)
+                for contender in (OURS, NAIVE):
+                    workloads.batches(bench, contender, model)
+            workloads.mixed(bench)
+            workloads.rest(bench)
+            print(f"round {number + 1} of {options.rounds} done, {time.strftime('%H:%M:%S')}")
+    figures = {
+        "hardware": {
+            "processor": _processor(),
+            "cores": "one for the server, one for the load",
+            "load_before": round(load, 2),
+            "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(),
+        },
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "versions": {contender.name: contender.version() for contender in contenders},
+        "skipped": skipped,
+        "found": {
+            name: [float(f"{x:.5g}") for x in values] for name, values in bench.found.items()
+        },
+    }
+    path = Path(options.out) if options.out else FIGURES
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+    if not options.out:
+        PAGE.write_text(report.page(figures))
+    print(report.page(figures))
+
+
+def _try(bench: Bench, contender: Contender, skipped: dict[str, str]) -> None:
+    if contender.name in skipped:
+        return
+    try:
+        workloads.singles(bench, contender)
+    except RuntimeError as error:
+        if contender in (FLOOR, OURS, NAIVE):
+            raise
+        skipped[contender.name] = str(error).strip().splitlines()[-1][:200]
+        print(f"skipped {contender.name}: {error}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--port", type=int, default=8390)
+    parser.add_argument("--without-peers", action="store_true")
+    parser.add_argument("--out", help="write the figures here, and no page")
+    return parser.parse_args()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    return answer.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()
