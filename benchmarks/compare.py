@@ -23,7 +23,7 @@ def main() -> None:
     """Measures without the peers, and compares."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
-        command = [sys.executable, "-m", "benchmarks.serving", "--without-peers", "--rounds", "3"]
+        command = [sys.executable, "-m", "benchmarks.serving", "--peers", "--rounds", "3"]
         subprocess.run(
             [*command, "--seconds", "2", "--out", str(out), *sys.argv[1:]],
             check=True,

@@ -31,7 +31,7 @@ def main() -> None:
         raise SystemExit("two cores are needed: one for the server, one for the load")
     load = workloads.at_rest_load()
     contenders, skipped = [FLOOR, OURS, NAIVE], dict[str, str]()
-    for peer in () if options.without_peers else PEERS:
+    for peer in (peer for peer in PEERS if peer.name in options.peers):
         reason = peer.install()
         if reason:
             skipped[peer.name] = reason
@@ -92,7 +92,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--port", type=int, default=8390)
-    parser.add_argument("--without-peers", action="store_true")
+    names = [peer.name for peer in PEERS]
+    parser.add_argument("--peers", nargs="*", choices=names, default=names, help="default: all")
     parser.add_argument("--out", help="write the figures here, and no page")
     return parser.parse_args()
 
