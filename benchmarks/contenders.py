@@ -121,6 +121,10 @@ def _protocol(body: bytes) -> tuple[bytes, str]:
     return json.dumps({"inputs": [tensor]}).encode(), "application/json"
 
 
+def _in_json(body: bytes) -> tuple[bytes, str]:
+    return json.dumps({"image": base64.b64encode(body).decode()}).encode(), "application/json"
+
+
 def _module(name: str) -> Callable[[Path, int], list[str]]:
     return lambda bin_, port: [str(bin_ / "python"), "-m", f"benchmarks.peers.{name}", str(port)]
 
@@ -131,7 +135,7 @@ FLOOR = Contender("floor", _uvicorn("benchmarks.servers.floor:app"))
 OURS = Contender("ours", _ours, batch_path="/denoise", model_in_path=True)
 NAIVE = Contender("naive FastAPI", _uvicorn("benchmarks.servers.naive:app"), batch_path="/raw")
 PEERS = (
-    Contender("litserve", _module("litserve_app"), ("litserve", *_ORT)),
+    Contender("litserve", _module("litserve_app"), ("litserve", *_ORT), wrap=_in_json),
     Contender(
         "bentoml",
         lambda bin_, port: [

@@ -102,7 +102,7 @@ application on uvicorn that reads the body and answers a fixed PNG; MLServer get
 the JSON of its own protocol. The first eight answers of each server are compared with
 onnxruntime's. Request logs are off everywhere.
 
-| server | requests/s at 1 connection | 8 | 64 | p50, p99 ms at 8 | processor µs each at 64 | failed |
+| server | requests/s at 1 connection | 8 | 64 | p50, p99 ms at 8 | CPU µs each at 64 | failed |
 |---|---|---|---|---|---|---|
 {singles}
 

@@ -1,15 +1,35 @@
-"""Prometheus metrics of one process, in a registry of their own."""
+"""Prometheus metrics: of this process, or of all workers together.
+
+Several workers count in files that all of them map (prometheus_client's multiprocess mode, which
+it enters where the environment names a folder when it is imported): whichever worker is scraped
+answers for all, and what a dead worker counted stays counted.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.catalog import Catalog
 from service.served import Batched, Served
 from service.totals import Totals
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+_SCORED: tuple[Literal["denoise", "reconstruct"], ...] = ("denoise", "reconstruct")
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 # Images like those of the test set fall evenly between 0 and 100; drift gathers at the top.
@@ -24,7 +44,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)  # memory, processor time, files, start
+        self._shared = FOLDER in os.environ
+        # What is shown: all workers' numbers, or the same ones.
+        self._shown = CollectorRegistry() if self._shared else self.registry
+        if self._shared:
+            MultiProcessCollector(self._shown)  # type: ignore[no-untyped-call]
+        ProcessCollector(registry=self._shown)  # memory, processor time, files, start
         self.requests = Counter(
             "autoencoder_requests_total",
             "Answered requests",
@@ -97,18 +122,21 @@ class Metrics:
             "Mean PSNR over the model's test set, as served, at its own task: what to expect",
             ["model", "version", "verb"],
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.waiting = Gauge(
             "autoencoder_waiting_images",
             "Images in a model's queues",
             ["model", "version"],
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.ready = Gauge(
             "autoencoder_model_ready",
             "1 if the model's last canary gave the known answer",
             ["model", "version"],
             registry=self.registry,
+            multiprocess_mode="livemin",
         )
         self.refused_versions = Gauge(
             "autoencoder_refused_versions",
@@ -177,9 +205,29 @@ class Metrics:
         infer(run.infer)
         together(run.images)
 
+    def refresh(self, catalog: Catalog, restarts: int) -> None:
+        """Brings what is not counted as it happens up to date: queues, scores and totals."""
+        self.restarts.set(restarts)
+        self.refused_versions.set(len(catalog.refused))
+        for served in catalog:
+            card = served.manifest
+            self.waiting.labels(card.name, card.version).set(served.backlog.images)
+            for verb in _SCORED:
+                if math.isfinite(psnr := card.served_psnr(verb)):
+                    self.test_psnr.labels(card.name, card.version, verb).set(psnr)
+        self.totals.update(catalog)
+
+    def text(self) -> bytes:
+        """All of it as Prometheus reads it."""
+        return generate_latest(self._shown)
+
     def forget(self, served: Served) -> None:
         """Ends the series of a version that is served no more: they would stand still forever."""
         model, version = served.manifest.name, served.manifest.version
+        if self._shared:  # files keep every series: what has no value raises no alarm
+            self.ready.labels(model, version).set(math.nan)
+            self.waiting.labels(model, version).set(0)
+            return
         for gauge in (self.waiting, self.ready):
             gauge.remove(model, str(version))
         self.totals.forget(model, version)

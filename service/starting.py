@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import resource
 import sys
+import tempfile
+from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from service import metrics
 from service.app import loaded_app
 from service.board import Board
 from service.log import configuration
@@ -44,7 +48,11 @@ def start(settings: Settings) -> None:
         Server(config, row=board.row(0), lame_duck=settings.lame_duck).run()
         return
     supervisor = Supervisor(config, [config.bind_socket()], settings, board)
-    supervisor.run()
+    memory = Path("/dev/shm")  # nothing is written to a disk while serving
+    where = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="autoencoder-metrics-", dir=where) as folder:
+        os.environ[metrics.FOLDER] = folder
+        supervisor.run()
     if supervisor.failed:
         sys.exit(STARTUP_FAILURE)
 

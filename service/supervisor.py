@@ -19,10 +19,12 @@ from pathlib import Path
 from socket import socket
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from service import metrics
 from service.app import loaded_app
 from service.board import Board, State
 from service.errors import AutoencoderError
@@ -134,6 +136,8 @@ class Supervisor(Multiprocess):
         if not dead.ended:
             dead.ended = time.monotonic()
             log.error("worker %d (process %d) ended: %s", slot + 1, dead.pid, dead.exitcode)
+            # Its gauges go, its counts stay.
+            mark_process_dead(dead.pid, os.environ[metrics.FOLDER])  # type: ignore[no-untyped-call]
             if never_beat and dead.exitcode == STARTUP_FAILURE and not self._has_served():
                 self.failed = True
                 self.should_exit.set()

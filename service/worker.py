@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.25  # seconds between two signs of life
 _ROUND = 10.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
+_TELL = 2.0  # seconds between two updates of the gauges that all workers share
 _SICK_ROUND = 1.0  # the same while something is wrong
 
 
@@ -47,6 +48,7 @@ class Worker:
         self._board = board
         self._own = board.row(slot)
         self._others = [row for row in board.rows if row != self._own]
+        self._catalog, self._metrics = catalog, metrics
         self._canaries = Canaries(catalog, metrics, patience=settings.ready_timeout)
         self._tasks: list[asyncio.Task[None]] = []
         self.check_model = self._canaries.of
@@ -56,7 +58,9 @@ class Worker:
         """Begins to beat; its models just gave their known answers to be admitted."""
         self._own.state = State.READY
         self._own.checked = self._own.beat = time.monotonic()
-        loops = (self._beat, self._check, self.follower.follow, self.follower.watch)
+        loops = [self._beat, self._check, self.follower.follow, self.follower.watch]
+        if self._others:
+            loops.append(self._tell)
         self._tasks = [asyncio.create_task(loop()) for loop in loops]
 
     async def stop(self) -> None:
@@ -122,6 +126,12 @@ class Worker:
                 supervisor = None
                 signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(BEAT)
+
+    async def _tell(self) -> None:
+        """What this worker alone can count, for whichever of them is asked for the metrics."""
+        while True:
+            self._metrics.refresh(self._catalog, self._board.restarts)
+            await asyncio.sleep(_TELL)
 
 
 def _is_checking(row: Row, asked: float) -> bool:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
-
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from service.routes.running import catalog_of
-
-_SCORED: tuple[Literal["denoise", "reconstruct"], ...] = ("denoise", "reconstruct")
 
 router = APIRouter(tags=["health"])
 
@@ -54,13 +49,5 @@ async def ready(request: Request, response: Response) -> Ready:
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     state = request.app.state
-    state.metrics.restarts.set(state.board.restarts)
-    state.metrics.refused_versions.set(len(catalog_of(request).refused))
-    for served in catalog_of(request):
-        card = served.manifest
-        state.metrics.waiting.labels(card.name, card.version).set(served.backlog.images)
-        for verb in _SCORED:
-            if math.isfinite(psnr := card.served_psnr(verb)):
-                state.metrics.test_psnr.labels(card.name, card.version, verb).set(psnr)
-    state.metrics.totals.update(catalog_of(request))
-    return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    state.metrics.refresh(catalog_of(request), state.board.restarts)
+    return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
