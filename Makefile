@@ -5,9 +5,10 @@ PYTHON ?= python3
 RUNTIME ?= cpu
 VENV ?= .venv-$(RUNTIME)
 TEST_VENV ?= .venv
+SECONDS ?= 1800
 export AUTOENCODER_DEVICE ?= $(if $(filter gpu,$(RUNTIME)),cuda,cpu)
 
-.PHONY: bench serve test test-service check format train models-table clean fuzz audit
+.PHONY: bench serve test test-service check format train models-table clean fuzz soak audit
 
 serve: $(VENV)/.ready-serve  ## serve the shipped models
 	$(VENV)/bin/autoencoder serve
@@ -21,6 +22,9 @@ test-service: $(VENV)/.ready-test  ## the service's tests, in an environment wit
 audit: $(VENV)/.ready-serve  ## known faults of what is installed to serve; fails if it cannot ask
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install -q pip-audit
 	.venv-audit/bin/pip-audit --strict --skip-editable --path "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+soak: $(TEST_VENV)/.ready  ## the long fault tests: make soak SECONDS=1800
+	SECONDS=$(SECONDS) $(TEST_VENV)/bin/python -m pytest -s -m soak tests/faults
 
 fuzz: $(TEST_VENV)/.ready  ## hostile requests to a real server: make fuzz REQUESTS=100000 SEED=0
 	$(TEST_VENV)/bin/python -m tests.faults.fuzz $(REQUESTS) $(SEED)
