@@ -17,6 +17,7 @@ from service.board import Row, State
 log = logging.getLogger(__name__)
 
 _AFTERWARDS = 2.0  # seconds for what is left once every request is answered
+_LAST = 0.5  # seconds for the requests of connections that came last
 
 
 class Server(uvicorn.Server):
@@ -33,7 +34,7 @@ class Server(uvicorn.Server):
             self._lame_duck = 0.0
         self._row.state = State.STOPPING
         if not self.should_exit:
-            _end(self._lame_duck + (self.config.timeout_graceful_shutdown or 0) + _AFTERWARDS, 1)
+            _end(self._lame_duck + (self.config.timeout_graceful_shutdown or 0) + 3 * _AFTERWARDS, 1)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -50,8 +51,40 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.1)
             tick += 1
             await self.on_tick(tick)  # keeps the Date header right
+        await self._stop_listening(sockets or [])
+        await asyncio.sleep(min(_LAST, self._lame_duck))
         await super().shutdown(sockets)
         _end(_AFTERWARDS, 0)
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Takes no connection any more, but those that the system has taken already.
+
+        To close the socket that they wait at would reset them, though their callers were let in.
+        """
+        copies = [sock.dup() for server in self.servers for sock in server.sockets]
+        for server in self.servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+        for copy in copies:
+            with copy:
+                copy.setblocking(False)
+                await self._take_waiting(copy)
+
+    async def _take_waiting(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # there is none left
+                return
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What serves one connection, made as uvicorn makes it."""
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def _end(seconds: float, status: int) -> None:

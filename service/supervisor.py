@@ -170,7 +170,7 @@ class Supervisor(Multiprocess):
 
     def join_all(self) -> None:
         """Waits for the workers, but for none that is lost, and not for ever."""
-        grace = self._settings.lame_duck + (self.config.timeout_graceful_shutdown or 0) + 5
+        grace = self._settings.lame_duck + (self.config.timeout_graceful_shutdown or 0) + 10
         deadline = time.monotonic() + grace
         while alive := [process for process in self.processes if process.process.is_alive()]:
             for process in alive:
