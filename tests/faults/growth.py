@@ -34,7 +34,7 @@ def sample(server: Server, started: float) -> Sample:
 def slope(samples: list[Sample], what: str) -> float:
     """By how much it grows in an hour: the median of all pairs' slopes (Theil 1950, Sen 1968).
 
-    A single jump, such as a buffer that is allocated once, is no slope.
+    A jump near either end, such as a buffer that is allocated once, is no slope.
     """
     x = np.array([sample.seconds for sample in samples])
     y = np.array([getattr(sample, what) for sample in samples], float)

@@ -115,7 +115,7 @@ def test_a_slope_of_memory_is_told_from_a_jump_and_from_noise():
         return [Sample(5.0 * i, memory(i), 20, 9) for i in range(100)]
 
     assert slope(samples(lambda i: 2**26 + rng.integers(0, 2**16)), "memory") < 2**19
-    assert slope(samples(lambda i: 2**26 + 2**22 * (i > 50)), "memory") < 2**19
+    assert slope(samples(lambda i: 2**26 + 2**22 * (i > 80)), "memory") < 2**19
     assert slope(samples(lambda i: 2**26 + 2000 * 5 * i), "memory") > 2**20, "2 kB a second"
 
 
