@@ -34,7 +34,9 @@ class Server(uvicorn.Server):
             self._lame_duck = 0.0
         self._row.state = State.STOPPING
         if not self.should_exit:
-            _end(self._lame_duck + (self.config.timeout_graceful_shutdown or 0) + 3 * _AFTERWARDS, 1)
+            _end(
+                self._lame_duck + (self.config.timeout_graceful_shutdown or 0) + 3 * _AFTERWARDS, 1
+            )
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
