@@ -1,5 +1,6 @@
 /** Calls to the service that this page came from. */
 
+import * as key from "./key.js";
 import * as npy from "./npy.js";
 
 export const BASE = new URL(".", document.baseURI).href;
@@ -8,7 +9,12 @@ const JSON_TYPE = "application/json";
 const NPY = "application/x-npy";
 
 /** What the service refused, in its own words. */
-export class Problem extends Error {}
+export class Problem extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
 
 /** The full address of a route, with the options that are set. */
 export function address(path, options = {}) {
@@ -22,13 +28,13 @@ export function address(path, options = {}) {
 async function ask(url, request = {}) {
   let answer;
   try {
-    answer = await fetch(url, request);
+    answer = await fetch(url, { ...request, headers: { ...request.headers, ...key.headers() } });
   } catch {
     throw new Problem("The service does not answer: is it still running?");
   }
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  throw new Problem(problem.detail ?? `The service answered ${answer.status}.`);
+  throw new Problem(problem.detail ?? `The service answered ${answer.status}.`, answer.status);
 }
 
 const post = (path, options, body, headers) =>
@@ -36,6 +42,9 @@ const post = (path, options, body, headers) =>
 
 /** Anything that the service gives as JSON. */
 export const get = async (path) => (await ask(address(path))).json();
+
+/** An address for an image that shows what is at that path: images send no key of their own. */
+export const picture = async (path) => URL.createObjectURL(await (await ask(address(path))).blob());
 
 /** One picture's bytes through /denoise, /encode: the JSON answer. */
 export async function send(path, options, blob) {

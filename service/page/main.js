@@ -5,6 +5,7 @@ import { Catalog } from "./catalog.js";
 import { denoise } from "./denoise.js";
 import { h } from "./dom.js";
 import { interpolate } from "./interpolate.js";
+import * as key from "./key.js";
 import { latent } from "./latent.js";
 import { models } from "./models.js";
 import { requestPanel } from "./requests.js";
@@ -62,8 +63,9 @@ async function begin() {
   try {
     answer = await api.get("models");
   } catch (error) {
-    main.replaceChildren(h("p", { textContent: error.message }),
-      h("button", { type: "button", textContent: "Try again", onclick: begin }));
+    main.replaceChildren(...error.status === 401 ? [key.asking(error.message, begin)]
+      : [h("p", { textContent: error.message }),
+        h("button", { type: "button", textContent: "Try again", onclick: begin })]);
     return;
   }
   if (!answer.models.length) {

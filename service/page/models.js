@@ -1,6 +1,6 @@
 /** Models: what each one is, what it can do, and how good it is beside its report. */
 
-import { address } from "./api.js";
+import * as api from "./api.js";
 import { choice, h } from "./dom.js";
 import { listing } from "./requests.js";
 
@@ -31,8 +31,17 @@ function card(model, go) {
     ? h("a", { className: "chip", href: `#${VIEWS[ability]}?${ability === "denoise" ? "models" : "model"}=${model.name}`, textContent: ability })
     : h("span", { className: "chip", textContent: ability })));
   if (model.map) chips.push(h("a", { className: "chip", href: `#latent?model=${model.name}`, textContent: "map" }));
-  const picture = h("img", { src: address(`models/${model.name}/card.png`), alt: `What ${model.name} makes of test images`,
-    loading: "lazy", onerror: () => picture.remove() });
+  const picture = h("img", { alt: `What ${model.name} makes of test images` });
+  const shown = new IntersectionObserver(async ([seen]) => {
+    if (!seen.isIntersecting) return;
+    shown.disconnect();
+    try {
+      picture.src = await api.picture(`models/${model.name}/card.png`);
+    } catch {
+      picture.remove();
+    }
+  });
+  shown.observe(picture);
   return h("article", { className: "card" }, h("h2", { textContent: model.name }),
     h("p", { textContent: model.summary }), picture, scores(model), h("p", { className: "chips" }, chips),
     h("p", { className: "quiet", textContent: `Takes ${model.image}; latents ${model.latent_shape.map((n) => n ?? "any").join("×")}.` }));

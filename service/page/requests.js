@@ -2,6 +2,7 @@
 
 import { BASE, address } from "./api.js";
 import { choice, h } from "./dom.js";
+import * as key from "./key.js";
 
 const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const python = (value) => typeof value === "number" ? String(value) : JSON.stringify(value);
@@ -90,9 +91,12 @@ export function requestPanel() {
   const code = h("code");
   const texts = { sh: "", python: "" };
   let language = "sh";
-  const show = () => { code.textContent = texts[language]; };
+  // The client takes the key from the same place, so that no line holds it.
+  const withKey = (text) => (Object.keys(key.headers()).length
+    ? text.replaceAll("curl -s", 'curl -s -H "X-API-Key: $AUTOENCODER_API_KEY"') : text);
+  const show = () => { code.textContent = withKey(texts[language]); };
   const copy = h("button", { type: "button", textContent: "Copy", onclick: async () => {
-    await navigator.clipboard.writeText(texts[language]);
+    await navigator.clipboard.writeText(code.textContent);
     copy.textContent = "Copied";
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   } });

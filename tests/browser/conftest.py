@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -34,12 +35,19 @@ def server(tmp_path_factory) -> Iterator[str]:
     models = tmp_path_factory.mktemp("shipped")
     for name in SERVED:
         shutil.copytree(ROOT / "models" / name, models / name)
+    with serving(models) as url:
+        yield url
+
+
+@contextmanager
+def serving(models: Path, *options: str) -> Iterator[str]:
+    """The address of a service with the models of a folder, while the block runs."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     script = [sys.executable, "-c", "from service.cli import main; main()"]
-    options = ["serve", "--port", str(port), "--models-dir", str(models), "--log-level", "error"]
-    process = subprocess.Popen([*script, *options], cwd=ROOT)
+    command = ["serve", "--port", str(port), "--models-dir", str(models), "--log-level", "error"]
+    process = subprocess.Popen([*script, *command, *options], cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import time
 
 import numpy as np
 from PIL import Image
-
-
-def slowdown() -> float:
-    """How many times slower than alone this machine's other work makes us just now."""
-    wall, busy = time.perf_counter(), time.thread_time()
-    while time.thread_time() - busy < 0.2:
-        pass
-    return max(1.0, (time.perf_counter() - wall) / (time.thread_time() - busy))
 
 
 def answered(page, view: str = "section", *, times: int = 1, by: str = "answered") -> int:

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from service import images
-from tests.browser.pages import answered, pick, pixels, slide, slowdown
+from tests.browser.pages import answered, pick, pixels, slide
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "clean-cifar10.png"
@@ -35,18 +35,6 @@ def asked(server, page, model: str, picture: bytes | None = None, **options) -> 
         content=sent,
         headers={"Content-Type": "image/png", "Accept": "application/json"},
     ).json()
-
-
-def test_the_first_view_is_useful_within_a_second(open_page):
-    found = []
-    for _ in range(4):
-        slow = slowdown()
-        page = open_page()
-        answered(page)
-        found.append((page.evaluate("performance.now()") / 1000, (slow + slowdown()) / 2))
-        page.context.close()
-    print("first view, seconds and how busy the machine was:", found)
-    assert min(seconds / slow for seconds, slow in found) < 1
 
 
 def test_numbers_and_pixels_are_the_apis(open_page, server):

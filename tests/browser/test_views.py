@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from PIL import Image
 
 from service import images
-from tests.browser.conftest import SERVED
+from tests.browser.conftest import SERVED, serving
 from tests.browser.pages import answered, pick, pixels, slide
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,6 +242,29 @@ def test_every_view_is_reached_and_used_with_keys_alone(open_page):
             "heading", name=heading
         ).first.wait_for() if name != "Latent space" else page.wait_for_timeout(500)
         assert page.locator("nav [aria-current]").inner_text() == name
+
+
+def test_a_service_with_keys_asks_for_one_and_every_view_sends_it(chromium, tmp_path):
+    key = "open sesame"
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'[reader]\nsha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\n')
+    models = tmp_path / "models"
+    shutil.copytree(ROOT / "models" / "mnist-vae-6", models / "mnist-vae-6")
+    with serving(models, "--keys-file", str(keys)) as url:
+        page = chromium.new_context().new_page()
+        page.goto(f"{url}/#models")
+        page.get_by_role("heading", name="This service asks for an API key").wait_for()
+        page.get_by_label("API key").fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Use this key").click()
+        page.wait_for_function("() => document.querySelector('.card img')?.naturalWidth > 0")
+        page.get_by_text("The same as a request").click()
+        assert '-H "X-API-Key: $AUTOENCODER_API_KEY"' in page.locator("pre").inner_text()
+        assert key not in page.locator("pre").inner_text()
+        page.goto(f"{url}/#latent?model=mnist-vae-6")
+        answered(page, by="decoded")
+        page.context.close()
 
 
 def test_a_service_that_lost_its_models_says_so_and_the_page_looks_again(open_page, server):

@@ -190,7 +190,7 @@ async def test_answers_carry_an_id_and_their_time(client):
     )
     assert answer.headers["X-Request-ID"] == "me-7"
     assert {part.split(";")[0].strip() for part in answer.headers["Server-Timing"].split(",")} == {
-        "queue", "infer", "total",
+        "decode", "queue", "infer", "encode", "total",
     }  # fmt: skip
     other = await client.get("/health/live", headers={"X-Request-ID": "bad id\x7f!"})
     assert len(other.headers["X-Request-ID"]) == 32
