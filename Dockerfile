@@ -15,7 +15,7 @@ FROM environment AS requirements
 COPY pyproject.toml ./
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
-[pathlib.Path(extra + '.txt').write_text('\n'.join(project['dependencies'] + project['optional-dependencies'][extra])) for extra in ('cpu', 'gpu')]"
+[pathlib.Path(extra + '.txt').write_text('\n'.join(project['dependencies'] + project['optional-dependencies'][extra] + project['optional-dependencies']['otel'])) for extra in ('cpu', 'gpu')]"
 
 FROM environment AS dependencies-cpu
 COPY --from=requirements /build/cpu.txt ./

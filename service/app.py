@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from service import problems, runtime
+from service import problems, runtime, tracing
 from service.board import Board
 from service.catalog import Catalog
 from service.gate import Gate
 from service.metrics import Metrics
-from service.middleware import Observe
+from service.middleware import PROBES, Observe
 from service.refusals import Refusals
 from service.routes import (
     documents,
@@ -81,8 +81,12 @@ def create_app(
 
     With a `board`, it is the worker in that `slot` of it, and answers for all when it is asked
     whether the service is ready.
+
+    Raises:
+        KeysError, TelemetryError: a setting asks for what is not there.
     """
     settings = settings or Settings()
+    traces = tracing.provider(settings.otlp_endpoint) if settings.otlp_endpoint else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -99,13 +103,15 @@ def create_app(
         yield {"settings": settings, "refusals": app.state.refusals}
         await app.state.worker.stop()
         models.close()
+        if traces:
+            tracing.close(traces)
 
     app = FastAPIOffline(
         title="autoencoder-service",
         description=_DESCRIPTION,
         version=version("autoencoder-service"),
         lifespan=lifespan,
-        telemetry={"tracing": False, "metrics": False},  # on every request it would ask for it
+        telemetry=tracing.configuration(traces, untraced=PROBES) if traces else tracing.OFF,
         responses=problems.RESPONSES,
     )
     app.state.settings = settings
@@ -116,7 +122,8 @@ def create_app(
         app.include_router(routes.router)
     problems.handle(app)
     app.add_middleware(Verbs, routers=[routes.router for routes in _ROUTES])  # the innermost
-    app.add_middleware(Observe, gate=Gate(settings), metrics=app.state.metrics)  # the outermost
+    # The outermost.
+    app.add_middleware(Observe, gate=Gate(settings), metrics=app.state.metrics, traces=traces)
     if settings.cors_origins:  # outside even of that: a preflight has no key
         app.add_middleware(
             CORSMiddleware,

@@ -17,6 +17,7 @@ AutoencoderError
 │   └── DeadlineExceeded     504  the answer would have come too late
 └── ManifestError            a model folder that must not be served, and why
 ├── KeysError                the file of API keys cannot be used
+├── TelemetryError           traces were asked for, and what sends them is not installed
 └── (runtime) DeviceError    the device asked for is not there
 """
 
@@ -143,6 +144,10 @@ class ManifestError(AutoencoderError):
 
 class KeysError(AutoencoderError):
     """The file of API keys cannot be used; the message says why."""
+
+
+class TelemetryError(AutoencoderError):
+    """Traces were asked for, and what sends them is not installed."""
 
 
 class DeviceError(AutoencoderError):

@@ -6,15 +6,19 @@ import logging
 import random
 import re
 import time
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import pages
+from service import pages, tracing
 from service.errors import RequestError
 from service.gate import Gate
 from service.metrics import Metrics
 from service.problems import answer_to, internal
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +26,8 @@ _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
 _REFUSED = {408, 429, 503}
 _LEFT = 499  # as nginx counts callers that left before their answer
-_PROBES = {"/health/live", "/health/ready", "/metrics"}
+# Asked every few seconds.
+PROBES = {"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready"}
 
 
 class Observe:
@@ -32,10 +37,18 @@ class Observe:
     `scope["state"]["timing"]`, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        gate: Gate,
+        metrics: Metrics,
+        traces: TracerProvider | None = None,
+    ) -> None:
         self._app = app
         self._gate = gate
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,6 +77,8 @@ class Observe:
                 now = time.perf_counter()
                 if ran := scope["state"].get("ran"):
                     timing["encode"] = now - ran
+                if self._traces is not None:
+                    tracing.describe(self._traces, scope, timing)
                 timing["total"] = now - started
                 phases = [f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in timing.items()]
                 message["headers"] += (
@@ -96,7 +111,7 @@ class Observe:
             level = logging.ERROR if status == 500 else logging.INFO
             if status in _REFUSED:  # counted, and summed up once a second
                 level = logging.DEBUG
-            if route in _PROBES and status < 400:  # every few seconds, and no news
+            if route in PROBES and status < 400:  # no news
                 level = logging.DEBUG
             if log.isEnabledFor(level):
                 log.log(
@@ -112,6 +127,8 @@ class Observe:
                         "route": route,
                         "status": status,
                         "milliseconds": round(seconds * 1000, 3),
+                        "model": scope["state"].get("model", ""),
                         "caller": scope["state"].get("caller", ""),
+                        "trace_id": scope["state"].get("trace_id", ""),
                     },
                 )

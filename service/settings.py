@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         description="seconds to serve on after SIGTERM, already not ready, so that a load "
         "balancer looks away first",
     )
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = Field(
+        "",
+        description="OpenTelemetry collector that traces are sent to by OTLP over HTTP, as in "
+        "http://collector:4318; needs the extra otel",
+    )
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"

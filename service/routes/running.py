@@ -128,6 +128,7 @@ def _count(request: Request, served: Served, verb: str, images: int, run: Batche
     card = served.manifest
     timing = request.state.timing  # a request may run twice: to encode, then to decode
     request.state.ran = time.perf_counter()
+    request.state.model = card.key
     timing["queue"] = timing.get("queue", 0.0) + run.queue
     timing["infer"] = timing.get("infer", 0.0) + run.infer
     metrics: Metrics = request.app.state.metrics

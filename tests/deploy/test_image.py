@@ -113,8 +113,9 @@ def test_the_health_check_fails_where_nothing_answers(target):
     assert "no answer from http://127.0.0.1:" in asked.stderr
 
 
-def test_the_image_installs_the_base_dependencies_and_one_build_of_onnxruntime(requirements):
-    base = {Requirement(line).name for line in PROJECT["dependencies"]}
+def test_the_image_installs_the_base_what_traces_need_and_one_build_of_onnxruntime(requirements):
+    traces = PROJECT["optional-dependencies"]["otel"]
+    base = {Requirement(line).name for line in PROJECT["dependencies"] + traces}
     assert {r.name for r in requirements["cpu"]} == base | {"onnxruntime"}
     assert {r.name for r in requirements["gpu"]} == base | {"onnxruntime-gpu"}
 
