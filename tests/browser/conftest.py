@@ -63,9 +63,9 @@ def serving(models: Path, *options: str) -> Iterator[str]:
         process.wait(30)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator:
-    """Debian's Chromium."""
+    """Debian's Chromium; no longer than a module, for Playwright keeps an event loop running."""
     if not CHROMIUM:
         pytest.skip("chromium is not installed: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api")
