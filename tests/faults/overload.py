@@ -3,7 +3,9 @@
     python -m tests.faults.overload [ROUNDS]
 
 measures what a server carries and, in turns, what is left of it at ten times the load; the last
-row is the median.
+row is the median. The thread that runs the model is on a processor for so many percent of the
+flood, and for so many ready to run while others have the processors: the rest of it, it waits for
+the server's own doing.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Result:
 
     seconds: float
     took: dict[int, list[float]] = field(default_factory=dict)
+    ran: float = 0.0  # seconds that the server's busiest thread was on a processor
+    ready: float = 0.0  # seconds that it could have been, and others were
 
     def add(self, status: int, seconds: float) -> None:
         self.took.setdefault(status, []).append(seconds)
@@ -129,14 +133,31 @@ def request(model: str = "toy-identity", *, deadline: float = DEADLINE) -> bytes
     return head(path=path, length=len(body), x_request_timeout=f"{deadline:g}") + body
 
 
-async def measure(url: str, *, rounds: int = 1, seconds: float = 3) -> list[tuple[Result, Result]]:
+def processor_seconds(pid: int) -> dict[str, tuple[float, float]]:
+    """What each thread of a process had of the processors so far, and what it waited for them."""
+    found = {}
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        ran, ready, _ = map(int, (thread / "schedstat").read_text().split())
+        found[thread.name] = (ran / 1e9, ready / 1e9)
+    return found
+
+
+async def measure(
+    url: str, pid: int, *, rounds: int = 1, seconds: float = 3
+) -> list[tuple[Result, Result]]:
     """In turns: the peak, with as many callers as keep it busy, and ten times as much."""
     found = []
     async with Callers(url, request(deadline=30)) as patient, Callers(url, request()) as callers:
         await closed_loop(patient, count=8, seconds=seconds / 2)  # warm, and its rate known
         for _ in range(rounds):
             peak = await closed_loop(patient, count=8, seconds=seconds)
+            before = processor_seconds(pid)
             flood = await open_loop(callers, rate=10 * peak.goodput, seconds=seconds)
+            flood.ran, flood.ready = max(
+                (ran - before[thread][0], ready - before[thread][1])
+                for thread, (ran, ready) in processor_seconds(pid).items()
+                if thread in before
+            )
             found.append((peak, flood))
         found.append((await closed_loop(patient, count=8, seconds=seconds), Result(seconds)))
     return found
@@ -148,7 +169,7 @@ def main() -> None:
         toys.identity(Path(folder), work=WORK)
         limits = {"threads": 1, "max_batch": 1, "log_level": "warning"}
         with serving(Path(folder), **limits) as server:
-            found = asyncio.run(measure(server.url, rounds=rounds))
+            found = asyncio.run(measure(server.url, server.process.pid, rounds=rounds))
     peaks = [peak.goodput for peak, _ in found]
     rows = [
         (
@@ -156,13 +177,15 @@ def main() -> None:
             100 * flood.goodput / statistics.mean((before, after)),
             1000 * flood.percentile(200, 99), 1000 * flood.percentile(503, 50),
             len(flood.took.get(504, [])), len(flood.took.get(0, [])),
+            100 * flood.ran / flood.seconds, 100 * flood.ready / flood.seconds,
         )
         for before, after, (_, flood) in zip(peaks, peaks[1:], found, strict=False)
     ]  # fmt: skip
     print(
-        "| peak/s | sent/s | in time/s | of the peaks around it % | p99 ms | refused in ms | 504 | lost |"
+        "| peak/s | sent/s | in time/s | of the peaks around it % | p99 ms | refused in ms | 504 | lost "
+        "| runs % | ready % |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---" * 10 + "|")
     for row in (*rows, tuple(map(statistics.median, zip(*rows, strict=True)))):
         print("|", " | ".join(f"{value:.3g}" for value in row), "|")
 

@@ -32,7 +32,7 @@ def metric(server, name: str, **labels: str) -> float:
 async def test_at_ten_times_the_load_the_work_that_is_done_stays_as_much(tmp_path):
     toys.identity(tmp_path, work=WORK)
     with serving(tmp_path, threads=1, max_batch=1) as server:
-        (peak, flood), _ = await measure(server.url)
+        (peak, flood), _ = await measure(server.url, server.process.pid)
         assert peak.took.keys() == {200}
         assert flood.took.keys() <= {200, 503, 504}
         assert len(flood.took[503]) > len(flood.took[200])
