@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.server import serving
+from tests.faults.server import serving, until
 from tests.service.test_errors import GOOD, PNG
 from tests.service.test_sample_models_health import metric
 
 ANSWERED = 'autoencoder_requests_total{method="POST",route="/denoise",status="200"}'
 SECONDS = 'autoencoder_request_seconds_count{route="/denoise"}'
+TRITONS = 'nv_inference_count{model="toy-identity",version="1"}'
+DROPPED = 'autoencoder_dropped_images{model="toy-identity",reason="departed",version="1"}'
 READY = 'autoencoder_model_ready{model="toy-identity",version="1"}'
 
 
@@ -31,11 +33,16 @@ def test_a_scrape_counts_what_all_workers_answered_and_a_dead_one_stays_counted(
             text = scrape()
             assert metric(text, ANSWERED) == metric(text, SECONDS) == 40
             assert metric(text, READY) == 1
+        # Each worker tells these once a second; canaries are counted too.
+        until(lambda: metric(scrape(), TRITONS) >= 40, 10)
+        assert metric(scrape(), DROPPED) == 0
         victim = server.workers[0]
         os.kill(victim, signal.SIGKILL)
         server.wait_full(2, without={victim})
         for _ in range(6):
-            assert metric(scrape(), ANSWERED) == 40
+            text = scrape()
+            assert metric(text, ANSWERED) == 40
+            assert metric(text, TRITONS) >= 40
         for _ in range(100):
             if metric(scrape(), "autoencoder_worker_restarts") == 1:
                 break
