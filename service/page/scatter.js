@@ -19,12 +19,20 @@ export function scatter({ label, hover, pick }) {
   let shown = null;
   let drag = null;
   let waiting = false;
+  // The points change seldom and take as long to paint as ten decoded images: they are kept.
+  let points = null;
 
   /** Draws before the next frame, once however often it is asked for. */
   function draw() {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => { waiting = false; paint(); });
+  }
+
+  /** The same with all points painted anew. */
+  function redraw() {
+    points = null;
+    draw();
   }
 
   const side = () => canvas.clientWidth || 1;
@@ -71,9 +79,20 @@ export function scatter({ label, hover, pick }) {
     const ratio = devicePixelRatio || 1;
     const size = Math.round(side() * ratio);
     if (canvas.width !== size) canvas.width = canvas.height = size;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, side(), side());
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, size, size);
     if (!data) return;
+    if (points?.width !== size) points = painted(size, ratio);
+    context.drawImage(points, 0, 0);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    trail();
+  }
+
+  /** A canvas of its own with the points and the names of their classes. */
+  function painted(size, ratio) {
+    const ground = new OffscreenCanvas(size, size);
+    const context = ground.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const spots = [];
     for (let i = 0; i < data.count; i++) {
       if (!data.hidden.has(data.labels[i])) {
@@ -89,12 +108,12 @@ export function scatter({ label, hover, pick }) {
       context.fill();
     }
     context.globalAlpha = 1;
-    names(spots);
-    trail();
+    names(context, spots);
+    return ground;
   }
 
   /** Each class's name in the middle of its points: colour is not all that tells them apart. */
-  function names(spots) {
+  function names(context, spots) {
     const style = getComputedStyle(canvas);
     Object.assign(context, { font: "600 15px system-ui, sans-serif", textAlign: "center",
       textBaseline: "middle", lineWidth: 4, strokeStyle: style.backgroundColor, fillStyle: style.color, lineJoin: "round" });
@@ -110,7 +129,7 @@ export function scatter({ label, hover, pick }) {
   function trail() {
     const { color } = getComputedStyle(canvas);
     context.strokeStyle = context.fillStyle = color;
-    context.lineWidth = 1.5;
+    Object.assign(context, { lineWidth: 1.5, textAlign: "center", textBaseline: "middle" });
     if (path.length) {
       context.setLineDash([4, 4]);
       context.beginPath();
@@ -148,6 +167,7 @@ export function scatter({ label, hover, pick }) {
     if (drag && data?.axes === 3) {
       turn = { yaw: turn.yaw + (here[0] - cursor[0]) / 140, pitch: Math.max(-1.5, Math.min(1.5, turn.pitch + (here[1] - cursor[1]) / 140)) };
       drag.moved += Math.hypot(here[0] - cursor[0], here[1] - cursor[1]);
+      points = null;
     }
     cursor = here;
     if (!drag || data?.axes === 2) tell(hover);
@@ -172,7 +192,7 @@ export function scatter({ label, hover, pick }) {
     cursor ??= [side() / 2, side() / 2];
     if (event.key in arrows && data) {
       const [x, y] = arrows[event.key];
-      if (data.axes === 3) turn = { yaw: turn.yaw + x * TURN, pitch: turn.pitch + y * TURN };
+      if (data.axes === 3) [turn, points] = [{ yaw: turn.yaw + x * TURN, pitch: turn.pitch + y * TURN }, null];
       else cursor = cursor.map((value, i) => Math.max(0, Math.min(side(), value + [x, y][i] * side() * STEP * (event.shiftKey ? 4 : 1))));
       tell(hover);
     } else if (event.key === "Enter" || event.key === " ") tell(pick);
@@ -181,7 +201,7 @@ export function scatter({ label, hover, pick }) {
     draw();
   });
   new ResizeObserver(draw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   return {
     element: canvas,
@@ -196,10 +216,10 @@ export function scatter({ label, hover, pick }) {
       });
       const reach = Math.max(...low.map((value, i) => high[i] - value)) / 2 || 1;
       data = { ...given, count: given.labels.length, middle: low.map((value, i) => (value + high[i]) / 2), reach };
-      draw();
+      redraw();
     },
     mark(given, along) { [marks, path] = [given, along]; draw(); },
     point(place) { shown = place; draw(); },
-    redraw: draw,
+    redraw,
   };
 }
