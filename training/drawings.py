@@ -144,6 +144,10 @@ def weights(subject: Subject, path: Path) -> None:
     if first is None or first.op_type == "Conv":
         raise TrainingError(f"{subject.card.name}: the first layer of the encoder is not dense")
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    # Large weights lie there as float16, and a cast goes by the name that the layer asks for.
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]].astype(np.float32)
     transposed = first.op_type == "Gemm" and any(
         attribute.name == "transB" and attribute.i for attribute in first.attribute
     )

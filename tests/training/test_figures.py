@@ -70,7 +70,7 @@ def test_weights_are_shown_as_the_graph_has_them(subject: Subject, tmp_path: Pat
     drawings.weights(subject, tmp_path / "w.png")
     graph = onnx.load(subject.folder / "encoder.onnx").graph
     (weight_UP,) = [t for t in graph.initializer if list(t.dims) == [24, 144]]
-    first = numpy_helper.to_array(weight_UP)[0].reshape(12, 12)
+    first = numpy_helper.to_array(weight_UP)[0].reshape(12, 12).astype(np.float32)
     expected = np.rint(127.5 + 127.5 * first / np.abs(first).max())
     with Image.open(tmp_path / "w.png") as picture:
         page = np.asarray(picture).astype(float)
