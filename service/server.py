@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -64,22 +65,19 @@ class Server(uvicorn.Server):
         To close the socket that they wait at would reset them, though their callers were let in.
         """
         copies = [sock.dup() for server in self.servers for sock in server.sockets]
+        for copy in copies:
+            copy.setblocking(False)
+        # Both before and after: uvloop resets what waits at a server that is closed.
+        waiting = _accepted(copies)
         for server in self.servers:
             server.close()
         for sock in sockets:
             sock.close()
+        waiting += _accepted(copies)
         for copy in copies:
-            with copy:
-                copy.setblocking(False)
-                await self._take_waiting(copy)
-
-    async def _take_waiting(self, listener: socket.socket) -> None:
+            copy.close()
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:  # there is none left
-                return
+        for connection in waiting:
             await loop.connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -87,6 +85,16 @@ class Server(uvicorn.Server):
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+def _accepted(listeners: list[socket.socket]) -> list[socket.socket]:
+    """The connections that wait at these sockets, which must not block."""
+    connections = []
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # there is none left
+            while True:
+                connections.append(listener.accept()[0])
+    return connections
 
 
 def _end(seconds: float, status: int) -> None:
