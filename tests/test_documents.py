@@ -13,6 +13,8 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import httpx
@@ -168,8 +170,11 @@ def test_the_tutorial_does_what_it_says(tmp_path):
         for command in (load, *rest):
             do(command)
     usual, unusual = (
-        statistics.median(float(row["anomaly_percentile"]) for row in csv.DictReader(file))
-        for file in ((tmp_path / name).open() for name in ("usual.csv", "unusual.csv"))
+        statistics.median(
+            float(row["anomaly_percentile"])
+            for row in csv.DictReader((tmp_path / name).read_text().splitlines())
+        )
+        for name in ("usual.csv", "unusual.csv")
     )
     assert 25 < usual < 75
     assert unusual > 85
@@ -187,13 +192,18 @@ class served:  # noqa: N801 - reads as a statement
         self._environment = environment
 
     def __enter__(self) -> str:
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, stderr=subprocess.PIPE, text=True
-        )
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if found := re.search(r"running on (http://\S+)", line):
-                return found[1]
+        # A file: a pipe that nobody reads is full after some hundred requests, and stops the server.
+        with tempfile.NamedTemporaryFile("a+", suffix=".log") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stderr=log, text=True
+            )
+            for _ in range(600):
+                log.seek(0)
+                if found := re.search(r"running on (http://\S+)", log.read()):
+                    return found[1]
+                assert self._process.poll() is None, "it did not start"
+                time.sleep(0.1)
+        self._process.kill()
         raise AssertionError("it did not start")
 
     def __exit__(self, *_: object) -> None:
