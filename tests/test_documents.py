@@ -13,8 +13,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -23,6 +21,7 @@ import yaml
 
 from service import cli
 from tests.deploy.scripts import SCRIPTS
+from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs/tutorial.md"
@@ -165,8 +164,8 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     draw, train, load, *rest = steps
     do(draw)
     do(train)
-    with served(tmp_path / "models", environment) as url:
-        environment["AUTOENCODER_URL"] = url
+    with serving(tmp_path / "models") as server:
+        environment["AUTOENCODER_URL"] = server.url
         for command in (load, *rest):
             do(command)
     usual, unusual = (
@@ -182,30 +181,3 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     with (tmp_path / "scores.csv").open() as file:
         gains = [float(row["psnr"]) - float(row["psnr_before"]) for row in csv.DictReader(file)]
     assert len(gains) == 600
-
-
-class served:  # noqa: N801 - reads as a statement
-    """`autoencoder serve` over a folder of models, on a free port."""
-
-    def __init__(self, models: Path, environment: dict[str, str]) -> None:
-        self._command = [SCRIPTS / "autoencoder", "serve", "--port", "0", "--models-dir", models]
-        self._environment = environment
-
-    def __enter__(self) -> str:
-        # A file: a pipe that nobody reads is full after some hundred requests, and stops the server.
-        with tempfile.NamedTemporaryFile("a+", suffix=".log") as log:
-            self._process = subprocess.Popen(
-                self._command, env=self._environment, stderr=log, text=True
-            )
-            for _ in range(600):
-                log.seek(0)
-                if found := re.search(r"running on (http://\S+)", log.read()):
-                    return found[1]
-                assert self._process.poll() is None, "it did not start"
-                time.sleep(0.1)
-        self._process.kill()
-        raise AssertionError("it did not start")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)

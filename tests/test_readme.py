@@ -6,19 +6,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from service import images
+from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,24 +28,8 @@ CURLS = [block for block in BLOCKS if block.startswith("curl")]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The shipped models, served as the README's first command serves them."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    script = [sys.executable, "-c", "from service.cli import main; main()"]
-    process = subprocess.Popen([*script, "serve", "--port", str(port)], stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{url}/health/live")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+    with serving(ROOT / "models") as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
+
+from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVED = (
@@ -35,32 +31,8 @@ def server(tmp_path_factory) -> Iterator[str]:
     models = tmp_path_factory.mktemp("shipped")
     for name in SERVED:
         shutil.copytree(ROOT / "models" / name, models / name)
-    with serving(models) as url:
-        yield url
-
-
-@contextmanager
-def serving(models: Path, *options: str) -> Iterator[str]:
-    """The address of a service with the models of a folder, while the block runs."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    script = [sys.executable, "-c", "from service.cli import main; main()"]
-    command = ["serve", "--port", str(port), "--models-dir", str(models), "--log-level", "error"]
-    process = subprocess.Popen([*script, *command, *options], cwd=ROOT)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                httpx.get(f"{url}/health/live")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    with serving(models, log_level="error") as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")

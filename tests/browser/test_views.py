@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from service import images
-from tests.browser.conftest import SERVED, serving
+from tests.browser.conftest import SERVED
 from tests.browser.pages import answered, pick, pixels, slide
+from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = {
@@ -250,9 +251,9 @@ def test_a_service_with_keys_asks_for_one_and_every_view_sends_it(chromium, tmp_
     keys.write_text(f'[reader]\nsha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\n')
     models = tmp_path / "models"
     shutil.copytree(ROOT / "models" / "mnist-vae-6", models / "mnist-vae-6")
-    with serving(models, "--keys-file", str(keys)) as url:
+    with serving(models, keys_file=keys) as server:
         page = chromium.new_context().new_page()
-        page.goto(f"{url}/#models")
+        page.goto(f"{server.url}/#models")
         page.get_by_role("heading", name="This service asks for an API key").wait_for()
         page.get_by_label("API key").fill("wrong")
         page.get_by_role("button", name="Use this key").click()
@@ -262,7 +263,7 @@ def test_a_service_with_keys_asks_for_one_and_every_view_sends_it(chromium, tmp_
         page.get_by_text("The same as a request").click()
         assert '-H "X-API-Key: $AUTOENCODER_API_KEY"' in page.locator("pre").inner_text()
         assert key not in page.locator("pre").inner_text()
-        page.goto(f"{url}/#latent?model=mnist-vae-6")
+        page.goto(f"{server.url}/#latent?model=mnist-vae-6")
         answered(page, by="decoded")
         page.context.close()
 

@@ -27,6 +27,7 @@ from service.settings import Settings
 from tests import toys
 from tests.deploy.scripts import ROOT
 from tests.listening import listening
+from tests.server import free_port
 
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 PANELS = [
@@ -55,13 +56,6 @@ def url(tmp_path_factory) -> Iterator[str]:
         traffic(url)
         refusal(url)
         yield url
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def traffic(url: str) -> None:

@@ -26,8 +26,8 @@ import numpy as np
 
 from service import images
 from tests import toys
-from tests.faults.server import resident, serving
 from tests.faults.wire import npy
+from tests.server import resident, serving
 
 SLOW = 5.0
 MOST_GROWTH = 32 * 2**20

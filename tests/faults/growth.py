@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.faults.server import Server, descriptors, resident, threads
+from tests.server import Server, descriptors, resident, threads
 
 
 @dataclass(frozen=True)

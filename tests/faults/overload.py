@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import toys
-from tests.faults.server import serving
 from tests.faults.wire import head, npy
+from tests.server import serving
 
 DEADLINE = 1.0
 # A run of the model takes most of a request's time, as with the larger networks.

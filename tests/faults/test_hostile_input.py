@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests import toys
-from tests.faults.server import Server, descriptors, resident, serving
 from tests.faults.wire import drip, good, head, npy, wire
+from tests.server import Server, descriptors, resident, serving
 
 LIMITS = {
     "head_timeout": 1,

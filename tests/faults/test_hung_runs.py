@@ -15,7 +15,7 @@ from tests import toys
 from tests.faults.faulty import FAIL, HANG, faulty
 from tests.faults.growth import Sample, sample, slope
 from tests.faults.load import Load
-from tests.faults.server import Server, descriptors, serving, threads, until
+from tests.server import Server, descriptors, serving, threads, until
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from collections import Counter
 
 import httpx
 
-from tests.faults.server import serving, until
 from tests.faults.wire import npy
+from tests.server import serving, until
 
 
 def entry(key: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from service import manifest
 from tests import toys
 from tests.faults.load import Load
-from tests.faults.server import Server, resident, serving, until
+from tests.server import Server, resident, serving, until
 from tests.service.test_catalog import republish
 
 SOON = 20  # seconds; a look at the folder is due every 0.2 s

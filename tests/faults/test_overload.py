@@ -12,8 +12,8 @@ import pytest
 
 from tests import toys
 from tests.faults.overload import DEADLINE, WORK, Callers, closed_loop, measure, open_loop, request
-from tests.faults.server import serving, until
 from tests.faults.wire import Wire, head, npy, wire
+from tests.server import serving, until
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.growth import sample, slope
 from tests.faults.load import Load
-from tests.faults.server import serving
+from tests.server import serving
 
 SECONDS = float(os.environ.get("SECONDS", "1800"))
 WARM_UP = SECONDS / 4

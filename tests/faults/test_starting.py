@@ -9,7 +9,7 @@ import pytest
 
 from tests import toys
 from tests.faults.load import Load
-from tests.faults.server import Server, children, serving, until
+from tests.server import Server, children, serving, until
 
 
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.faulty import HANG, faulty
 from tests.faults.load import Load
-from tests.faults.server import serving, until
+from tests.server import serving, until
 
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.server import serving, until
+from tests.server import serving, until
 from tests.service.test_errors import GOOD, PNG
 from tests.service.test_sample_models_health import metric
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests import toys
 from tests.faults.load import Load
-from tests.faults.server import serving, until
+from tests.server import serving, until
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from service.client import (
 )
 from service.settings import Settings
 from tests.listening import listening
+from tests.server import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -201,12 +202,6 @@ def test_another_server_at_the_address_is_recognised(scripted, answer):
             client.denoise(GREY)
         with pytest.raises(Faulty):
             client.models()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def test_no_service_is_unreachable_and_the_message_says_what_to_start():

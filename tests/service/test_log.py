@@ -7,7 +7,7 @@ from datetime import datetime
 
 import httpx
 
-from tests.faults.server import serving, until
+from tests.server import serving, until
 from tests.service.test_errors import GOOD, PNG
 
 FORGED = '/models/x%0A{"level":"ERROR","request_id":"forged"}'

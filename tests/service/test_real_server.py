@@ -2,82 +2,50 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.server import AUTOENCODER, Server, free_port, serving
 from tests.service.test_errors import GOOD, PNG
-
-# The script of this environment, wherever it is installed.
-AUTOENCODER = [sys.executable, "-c", "from service.cli import main; main()"]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
-def server(request, toy_models) -> Iterator[tuple[subprocess.Popen, str]]:
-    port = free_port()
-    flags = ["--port", str(port), "--models-dir", str(toy_models), "--log-format", "json"]
-    flags += ["--request-timeout", "2"]
-    process = subprocess.Popen(
-        [*AUTOENCODER, "serve", *flags, "--workers", str(request.param)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{url}/health/live")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, process.stderr.read()
-                time.sleep(0.1)
-        yield process, url
-    finally:
-        process.kill()
-        process.communicate()
+def server(request, toy_models) -> Iterator[Server]:
+    flags = ["--log-format", "json", "--request-timeout", "2", "--workers", str(request.param)]
+    with serving(toy_models, program=[*AUTOENCODER, "serve", *flags]) as server:
+        yield server
 
 
 def test_it_serves_over_a_socket_logs_each_request_and_stops_with_status_zero(server):
-    process, url = server
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=server.url) as client:
         answer = client.post("/denoise", content=GOOD, headers=PNG)
         assert answer.status_code == 200
         request_id = answer.headers["X-Request-ID"]
         health = subprocess.run(
-            [*AUTOENCODER, "health", "--url", url], capture_output=True, text=True, check=False
+            [*AUTOENCODER, "health", "--url", server.url],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert health.returncode == 0, health.stderr
         assert "toy-vae/1" in health.stdout
-    process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=30)
-    assert process.returncode == 0, log
-    lines = [line for line in log.splitlines() if request_id in line]
+    assert server.stop(30) == 0, server.log
+    lines = [line for line in server.log.splitlines() if request_id in line]
     assert len(lines) == 1, "one line a request"
     assert lines[0].startswith("{"), "JSON lines were asked for"
 
 
 def test_a_caller_that_never_ends_its_body_does_not_keep_it_from_stopping(server):
-    process, url = server
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as connection:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
         head = "POST /denoise HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\n"
         connection.sendall(f"{head}Content-Length: 1000\r\n\r\nabc".encode())
         time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
-    assert process.returncode == 0, log
+        assert server.stop(20) == 0, server.log
 
 
 def test_health_of_a_service_that_is_not_there_fails_and_says_so():
