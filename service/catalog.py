@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from service.errors import AbilityMissing, NotFound, Unprocessable
-from service.manifest import Ability
+from service.manifest import Ability, Manifest
 from service.served import Served
 from service.settings import Settings
 from service.versions import Versions
@@ -76,9 +77,7 @@ class Catalog(Versions):
 
         def merit(served: Served) -> tuple[bool, int, float, str]:
             card = served.manifest
-            made_for_it = card.corruption is not None
-            if task == "reconstruct":
-                made_for_it = "encode" in card.abilities
+            made_for_it = _is_made_for(ability, card)
             return not made_for_it, -card.test_images, -card.served_psnr(task), card.name
 
         return sorted(able, key=merit)
@@ -139,15 +138,24 @@ class Catalog(Versions):
                 f"{' or '.join(sizes)}, or ask for fit=resize",
                 extra={"sizes": sizes},
             )
-        # A stable sort: the right number of channels first, then a model tested at this very size.
-        return min(fitting or ranking, key=lambda served: _distance(served, shapes))
+        # A stable sort: the right number of channels first, then a model tested at this very size,
+        # then, of those that learned the task, one tested at about this size.
+        return min(fitting or ranking, key=lambda served: _distance(served, ability, shapes))
 
     def _highest(self) -> Iterator[Served]:
         return (versions[max(versions)] for versions in self._served.values())
 
 
-def _distance(served: Served, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-    """How many images have other channels than the model's, and another size than its test's."""
-    own = served.golden.image.shape
-    other_channels = sum(shape[2] != own[2] for shape in shapes)
-    return other_channels, sum(shape[:2] != own[:2] for shape in shapes)
+def _is_made_for(ability: Ability, card: Manifest) -> bool:
+    return card.corruption is not None if ability == "denoise" else "encode" in card.abilities
+
+
+def _distance(
+    served: Served, ability: Ability, shapes: Sequence[tuple[int, ...]]
+) -> tuple[int, int, bool, float]:
+    """How far the images are from those that the model was made for, by what weighs most first."""
+    card, own = served.manifest, served.golden.image.shape
+    other_channels = sum(not card.image.keeps(shape[2]) for shape in shapes)
+    other_size = sum(shape[:2] != own[:2] for shape in shapes)
+    doublings = sum(abs(math.log2(math.prod(shape[:2]) / math.prod(own[:2]))) for shape in shapes)
+    return other_channels, other_size, not _is_made_for(ability, card), doublings

@@ -25,9 +25,9 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from service.errors import ManifestError
 
@@ -54,9 +54,29 @@ class ImageShape(Record):
     smallest: int = Field(
         default=1, ge=1, description="least height and width, where any size is taken"
     )
+    channelwise: bool = Field(
+        default=False,
+        description="the graph takes one channel, and each channel of a colour image is an image "
+        "of its own to it",
+    )
+    context: int = Field(
+        default=32,
+        ge=0,
+        le=256,
+        description="pixels around a place that its answer depends on by more than a grey level: "
+        "so far do the tiles of a large image overlap",
+    )
+
+    @model_validator(mode="after")
+    def _channels(self) -> Self:
+        if self.channelwise and self.channels != 1:
+            raise ValueError("a channelwise model's graph must take one channel")
+        return self
 
     def __str__(self) -> str:
         colour = "grey" if self.channels == 1 else "colour"
+        if self.channelwise:
+            colour = "grey, or colour channel by channel"
         if self.height is None or self.width is None:
             return f"any size from {self.smallest}x{self.smallest}, {colour}"
         return f"{self.width}x{self.height} {colour}"
@@ -65,6 +85,10 @@ class ImageShape(Record):
         if min(height, width) < self.smallest:
             return False
         return self.height in (None, height) and self.width in (None, width)
+
+    def keeps(self, channels: int) -> bool:
+        """Whether an image with so many channels is taken with all of them."""
+        return self.channelwise or channels == self.channels
 
 
 class Score(Record):
@@ -157,6 +181,13 @@ class Manifest(Record):
         if not {"encoder.onnx", "decoder.onnx"} <= files.keys():
             raise ValueError("encoder.onnx and decoder.onnx must both be there")
         return files
+
+    @model_validator(mode="after")
+    def _abilities(self) -> Self:
+        if self.image.channelwise and not {"denoise", "reconstruct"}.issuperset(self.abilities):
+            # Latents of three channels would be three images' latents.
+            raise ValueError("a channelwise model can denoise and reconstruct, and no more")
+        return self
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service import channels
 from service.admission import admit
 from service.backlog import Backlog
 from service.batching import Batcher, Run
@@ -37,6 +38,7 @@ class Served:
 
     def __init__(self, folder: Path, executor: Executor, settings: Settings) -> None:
         self.manifest, model, self.golden = admit(folder, device=settings.device)
+        self._channelwise = self.manifest.image.channelwise
         shape = self.latent_shape()  # not self below: a cycle would outlive an unload
         verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
             "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
@@ -81,6 +83,10 @@ class Served:
 
         Raises as `Batcher.submit` does.
         """
+        if self._channelwise and (count := batch.shape[-1]) > 1:
+            planes = channels.apart(batch)
+            run = await self._queues[verb].submit(planes, deadline=deadline)
+            return run._replace(outputs=(channels.joined(run.outputs[0], count),))
         return await self._queues[verb].submit(batch, deadline=deadline)
 
     async def run_each(self, verb: str, rows: Rows, *, deadline: float = math.inf) -> Batched:

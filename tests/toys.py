@@ -36,6 +36,7 @@ def identity(
     version: int = 1,
     size: int | None = 12,
     channels: int = 1,
+    channelwise: bool = False,
     add: int = 0,
     psnr: float = 20.0,
     corruption: str | None = None,
@@ -70,7 +71,7 @@ def identity(
         [("images", TensorProto.UINT8, pixels)],
         {"add": add, "zero": 0, "white": 255},
     )
-    shape = ImageShape(height=size, width=size, channels=channels)
+    shape = ImageShape(height=size, width=size, channels=channels, channelwise=channelwise)
     side = size or 16  # another size than the toys of one size have
     image = (np.arange(side * side * channels) % 200).astype(np.uint8)
     image = image.reshape(side, side, channels)

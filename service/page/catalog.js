@@ -2,9 +2,14 @@
 
 const SIZE = /^(\d+)x(\d+) (grey|colour)$/;
 const ANY = /^any size from (\d+)x\d+, (grey|colour)$/;
+const CHANNELWISE = /, or colour channel by channel$/;
 
-/** A model's own idea of images: `{width, height, smallest, channels}`; no width means any. */
+/**
+ * A model's own idea of images: `{width, height, smallest, channels}`; no width means any, and no
+ * channels mean either grey or colour.
+ */
 function taken(text) {
+  if (CHANNELWISE.test(text)) return { ...taken(text.replace(CHANNELWISE, "")), channels: null };
   const fixed = SIZE.exec(text);
   if (fixed) return { width: +fixed[1], height: +fixed[2], channels: fixed[3] === "grey" ? 1 : 3 };
   const any = ANY.exec(text);
@@ -34,7 +39,7 @@ export class Catalog {
   suited(ability, picture) {
     const distance = (name) => {
       const model = this.get(name);
-      return 4 * !this.fits(name, picture) + 2 * (model.takes.channels !== picture.channels)
+      return 4 * !this.fits(name, picture) + 2 * !this.keeps(name, picture)
         + (model.dataset !== picture.set);
     };
     // A stable sort: `auto`'s order among those that are equally near.
@@ -43,6 +48,12 @@ export class Catalog {
 
   /** Whether a model was made for pictures like this one. */
   isSuited(name, picture) {
-    return this.fits(name, picture) && this.get(name)?.takes.channels === picture.channels;
+    return this.fits(name, picture) && this.keeps(name, picture);
+  }
+
+  /** Whether a model keeps a picture grey, or coloured, as it is. */
+  keeps(name, picture) {
+    const { channels } = this.get(name).takes;
+    return channels === null || channels === picture.channels;
   }
 }

@@ -27,13 +27,15 @@ def metadata(part: Part, versions: Sequence[Part]) -> ModelMetadata:
         name=part.name,
         versions=[str(each.served.manifest.version) for each in versions],
         platform=PLATFORM,
-        inputs=[_tensor(part.input)],
-        outputs=[_tensor(spec) for spec in part.outputs],
+        inputs=[_tensor(part, part.input)],
+        outputs=[_tensor(part, spec) for spec in part.outputs],
     )
 
 
-def _tensor(spec: TensorSpec) -> TensorMetadata:
-    also = {"also": FILES} if spec.name == "images" else None
+def _tensor(part: Part, spec: TensorSpec) -> TensorMetadata:
+    channelwise = part.served.manifest.image.channelwise
+    files = f"{FILES}, colour files channel by channel" if channelwise else FILES
+    also = {"also": files} if spec.name == "images" else None
     shape = list(spec.shape)
     return TensorMetadata(name=spec.name, datatype=spec.datatype, shape=shape, parameters=also)
 

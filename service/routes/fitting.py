@@ -58,7 +58,7 @@ async def fitted(sent: Rows, shape: ImageShape, fit: Fit) -> Rows:
         Unprocessable: a wrong size; the detail names the size that the model takes.
     """
     found = shapes(sent)
-    if all(shape.fits(*size) and channels == shape.channels for *size, channels in found):
+    if all(shape.fits(*size) and shape.keeps(channels) for *size, channels in found):
         return sent
     for i, (height, width, _) in enumerate(found):
         if not shape.fits(height, width) and fit != "resize":
@@ -70,11 +70,14 @@ async def fitted(sent: Rows, shape: ImageShape, fit: Fit) -> Rows:
             )
 
     def convert() -> Rows:
-        return together(
-            [images.with_channels(_resized(image, shape), shape.channels) for image in sent]
-        )
+        return together([_with_channels(_resized(image, shape), shape) for image in sent])
 
     return await aside(convert, pixels=size(sent))
+
+
+def _with_channels(image: Images, shape: ImageShape) -> Images:
+    channels = image.shape[2]
+    return image if shape.keeps(channels) else images.with_channels(image, shape.channels)
 
 
 def _resized(image: Images, shape: ImageShape) -> Images:

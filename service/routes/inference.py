@@ -19,7 +19,7 @@ from service.protocol.wire import Output, Sent
 from service.routes.bodies import decode, decode_base64
 from service.routes.fitting import fitted
 from service.routes.running import aside, run_each
-from service.rows import Rows, size, together
+from service.rows import Rows, shapes, size, together
 from service.settings import Settings
 
 Array = NDArray[Any]
@@ -176,8 +176,15 @@ async def _pictures(request: Request, part: Part, sent: Sent, wanted: Sequence[W
         texts = tensors.strings_of_json(sent.json.inputs[0].data, name, shape)
         encoded = [decode_base64(text, f"{name}[{i}]") for i, text in enumerate(texts)]
     decoded = await decode(request, encoded, images_sent=len(encoded))
-    pictures = await fitted(together(decoded), part.served.manifest.image, "exact")
-    if isinstance(pictures, list) and any(output.datatype != "BYTES" for output in wanted):
+    image = part.served.manifest.image
+    pictures = await fitted(together(decoded), image, "exact")
+    tensors_wanted = any(output.datatype != "BYTES" for output in wanted)
+    if tensors_wanted and any(channels != image.channels for *_, channels in shapes(pictures)):
+        raise Malformed(
+            f"colour images do not fit in the tensor {part.input}: send them grey, or let files "
+            'come back (the parameter "datatype": "BYTES")'
+        )
+    if isinstance(pictures, list) and tensors_wanted:
         raise Malformed(
             "images of different sizes do not fit in one tensor: send them one by one, or let "
             'files come back (the parameter "datatype": "BYTES")'

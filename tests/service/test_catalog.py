@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from service import manifest
+from service import images, manifest
 from service.catalog import Catalog
 from service.errors import AbilityMissing, DeviceError, ManifestError, NotFound, Unprocessable
 from service.settings import Settings
@@ -139,10 +141,26 @@ def test_to_denoise_one_that_learned_to_comes_before_one_that_did_not(tmp_path):
 
 def test_one_proven_on_more_test_images_comes_before_one_proven_on_fewer(tmp_path):
     folders = [toys.identity(tmp_path, "few", psnr=30), toys.identity(tmp_path, "many", psnr=25)]
-    for folder, images in zip(folders, (3795, 10_000), strict=True):
+    for folder, count in zip(folders, (3795, 10_000), strict=True):
         scores = json.loads((folder / manifest.FILE).read_text())["scores"]
-        republish(folder, scores=[{**score, "images": images} for score in scores])
+        republish(folder, scores=[{**score, "images": count} for score in scores])
     assert [s.manifest.name for s in loaded(tmp_path).ranking("encode")] == ["many", "few"]
+
+
+def test_of_models_for_any_size_auto_takes_one_tested_at_about_this_size(tmp_path):
+    digits = toys.identity(tmp_path, "digits", size=None, psnr=30, corruption="gaussian:0.2")
+    photos = toys.identity(tmp_path, "photos", size=None, psnr=25, corruption="gaussian:0.1")
+    golden = images.encode_png(np.zeros((96, 128, 1), np.uint8))
+    text = base64.b64encode(golden).decode()
+    republish(photos, golden={"image": text, "reconstruction": text})
+    catalog = loaded(tmp_path)
+    assert manifest.read(digits).golden.image != text
+
+    def chosen(*shape: int) -> str:
+        return catalog.choose("denoise", shapes=[shape]).manifest.name
+
+    assert chosen(16, 16, 1) == chosen(28, 28, 1) == "digits"
+    assert chosen(3000, 4000, 1) == chosen(96, 96, 1) == "photos"
 
 
 def test_to_reconstruct_one_with_a_bottleneck_comes_before_one_without(tmp_path):
