@@ -6,9 +6,7 @@ of uint8 images through the exported encoder, as it will be served.
 
 from __future__ import annotations
 
-import shutil
 import statistics
-import tempfile
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ from service import manifest
 from service.manifest import Manifest, Score
 from service.model import Model
 from training import recipes
+from training.additions import staged
 from training.corruption import shifted
 from training.data import Dataset, Images
 from training.errors import TrainingError
@@ -203,14 +202,9 @@ def _publish(
     example: Tensor,
     rows: list[Score],
 ) -> Path:
-    models = folder.parent.parent
-    staging = Path(tempfile.mkdtemp(prefix=f".{published.name}.", dir=models))
-    staging.chmod(0o755)
-    try:
-        for file in published.files:
-            shutil.copyfile(folder / file, staging / file)
+    with staged(folder, published) as staging:
         answer = nn.Sequential(net, nn.Softmax(1)).eval()
-        write(answer, example, staging / CLASSIFIER, "latents", ["probabilities"], {0: "batch"})  # fmt: skip  # noqa: E501
+        write(answer, example, staging / CLASSIFIER, "latents", ["probabilities"], {0: "batch"})
         test = dataset.test
         told = Model.open(staging).classify(test.pixels.numpy()).argmax(1)
         right = [float((told == test.labels.numpy()).mean())]
@@ -223,6 +217,4 @@ def _publish(
             "abilities": [*abilities, "classify"],
             "classes": dataset.classes,
         }
-        return manifest.write(staging, Manifest.model_validate(changed), models)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        return manifest.write(staging, Manifest.model_validate(changed), folder.parent.parent)
