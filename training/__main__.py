@@ -9,28 +9,26 @@ import argparse
 import logging
 import os
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
 from training import data, ensemble, experiments, processes, recipes, snapshots
-from training.classify import CLASSIFIERS, classify
+from training.classify import CLASSIFIERS, can_classify, classify
 from training.errors import TrainingError
-from training.loop import Report, Trained, restore, train
+from training.loop import Trained, restore, train
 from training.members import Member
 from training.networks import Pca
+from training.progress import bar, reporter
 from training.publish import publish
 from training.recipes import RECIPES, Recipe
-
-_REFRESH = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,19 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data", metavar="ROOT", help="folder of the data sets, or folder:PATH of pictures"
         )
-        command.add_argument("--name", help="publish under another name (one recipe only)")
-        command.add_argument(
-            "--seed", type=int, nargs="+", default=[0],
-            help="one or more; with several, the best on validation is published",
-        )  # fmt: skip
+        command.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
+        command.add_argument("--threads", type=int, default=2)
         if name == "classify":
             kinds = [kind.name for kind in CLASSIFIERS]
             command.add_argument("--classifier", nargs="+", choices=kinds, help="not all of them")
-        command.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
-        command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-        command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-        command.add_argument("--threads", type=int, default=2)
-        command.add_argument("--epochs", type=int, help="in place of the recipe's own")
+            command.add_argument(
+                "--seed", type=int, nargs="+", default=[0],
+                help="one or more; the best on validation is published",
+            )  # fmt: skip
+        else:
+            _add_making(command)
         if name == "train":
             command.add_argument(
                 "--processes", type=int,
@@ -103,6 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_making(command: argparse.ArgumentParser) -> None:
+    """What decides which network is trained, and where."""
+    command.add_argument("--name", help="publish under another name (one recipe only)")
+    command.add_argument("--latents", type=int, help="in place of the recipe's own; with --name")
+    command.add_argument("--epochs", type=int, help="in place of the recipe's own")
+    command.add_argument(
+        "--seed", type=int, nargs="+", default=[0],
+        help="one or more; with several, the best on validation is published",
+    )  # fmt: skip
+    command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _list(console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("name", "data", "source", "epochs", "what it is"):
@@ -112,19 +121,29 @@ def _list(console: Console) -> None:
     console.print(table)
 
 
-def _train(options: argparse.Namespace, console: Console) -> None:
+def _chosen(options: argparse.Namespace) -> list[Recipe]:
+    """The recipes named, changed as the other options say."""
     chosen = list(RECIPES) if options.all else [recipes.named(n) for n in options.names]
     if not chosen:
         raise TrainingError("name one recipe or more, or say --all")
     folder = options.data if (options.data or "").startswith("folder:") else None
     if options.name and len(chosen) > 1:
         raise TrainingError("--name takes one recipe")
+    if options.latents is not None:
+        if not options.name:
+            raise TrainingError("--latents makes another model: say how it is called by --name")
+        chosen = [recipes.with_latents(recipe, options.latents) for recipe in chosen]
     changes = {
         key: value
         for key, value in (("data", folder), ("name", options.name), ("epochs", options.epochs))
         if value
     }
-    chosen = [replace(recipe, **changes) for recipe in chosen]
+    return [replace(recipe, **changes) for recipe in chosen]
+
+
+def _train(options: argparse.Namespace, console: Console) -> None:
+    chosen = _chosen(options)
+    folder = (options.data or "").startswith("folder:")
     where = data.root(None if folder else options.data)
     # All of them are read before any is trained: an error at 3 a.m. helps nobody.
     for name in dict.fromkeys(recipe.data for recipe in chosen):
@@ -195,7 +214,13 @@ def _train_together(
 
 
 def _classify(options: argparse.Namespace, console: Console) -> None:
-    for name in options.names:
+    names = options.names
+    if options.all:
+        published = [r.name for r in RECIPES if (options.models / r.name / "1").is_dir()]
+        names = [name for name in published if can_classify(read(options.models / name / "1"))]
+    if not names:
+        raise TrainingError("name one published model or more, or say --all")
+    for name in names:
         dataset = data.load(recipes.named(name).data, data.root(options.data))
         folder = classify(name, options.models, dataset, options.seed, options.classifier)
         _show(read(folder), console)
@@ -208,53 +233,16 @@ def _train_one(
     checkpoint = folder / "checkpoint.pt"
     if options.command != "train" and not isinstance(recipe.net, Pca):
         return restore(recipe, dataset, checkpoint, seed=seed, device=options.device)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.fields[epoch]}  loss {task.fields[loss]:.5f}"),
-        TextColumn("{task.fields[rate]:,.0f} images/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with bar(console) as progress:
         return train(
             recipe,
             dataset,
             seed=seed,
             device=options.device,
             checkpoint=checkpoint,
-            report=_reporter(progress, recipe, seed, len(recipe.split(dataset)[0])),
+            report=reporter(progress, recipe, seed, len(recipe.split(dataset)[0])),
             watch=snapshots.keeper(dataset, recipe.corruption, folder),
         )
-
-
-def _reporter(progress: Progress, recipe: Recipe, seed: int, images: int) -> Report:
-    """Moves the bar at most twice a second: to ask for the loss is to wait for the device."""
-    task = progress.add_task(
-        f"{recipe.name} seed {seed}", total=recipe.epochs * images, epoch="-", loss=float("nan"),
-        rate=0.0,
-    )  # fmt: skip
-    started = last = time.perf_counter()
-    first: int | None = None
-
-    def report(epoch: int, seen: int, loss: object) -> None:
-        nonlocal last, first
-        done = epoch * images + seen
-        if first is None:
-            first = done
-        now = time.perf_counter()
-        if now - last < _REFRESH and seen < images:
-            return
-        last = now
-        assert callable(loss)
-        progress.update(
-            task,
-            completed=done,
-            epoch=f"{epoch + 1}/{recipe.epochs}",
-            loss=loss(),
-            rate=(done - first) / max(now - started, 1e-9),
-        )
-
-    return report
 
 
 def _show(manifest: Manifest, console: Console) -> None:

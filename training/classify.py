@@ -133,6 +133,11 @@ def accuracy(net: Network, on: Labelled) -> float:
     return float((net(on.latents).argmax(1) == on.labels).float().mean())
 
 
+def can_classify(card: Manifest) -> bool:
+    """Whether a model's latents say what a picture shows, and are always as many."""
+    return "encode" in card.abilities and None not in card.latent_shape
+
+
 def classify(
     name: str, models: Path, dataset: Dataset, seeds: list[int], names: list[str] | None = None
 ) -> Path:
@@ -145,7 +150,7 @@ def classify(
     """
     folder = models / name / "1"
     published = manifest.read(folder)
-    if len(dataset.classes) < 2 or published.latent_shape.count(None):
+    if len(dataset.classes) < 2 or not can_classify(published):
         raise TrainingError(f"{name} has no classes to tell apart by latents of a fixed size")
     model = Model.open(folder, threads=2)
     learn, validate = recipes.named(name).split(dataset)

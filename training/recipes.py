@@ -128,3 +128,19 @@ def named(name: str, recipes: Iterable[Recipe] = RECIPES) -> Recipe:
     close = get_close_matches(name, table, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "`python -m training list` has all"
     raise TrainingError(f"no recipe is called {name!r}: {hint}")
+
+
+def with_latents(recipe: Recipe, latents: int) -> Recipe:
+    """The same recipe with another number of latents.
+
+    Raises:
+        TrainingError: its latents are a feature map, or it has none.
+    """
+    net = recipe.net
+    if latents < 1:
+        raise TrainingError(f"--latents must be at least 1, not {latents}")
+    if isinstance(net, Mlp):
+        return replace(recipe, net=replace(net, widths=(*net.widths[:-1], latents)))
+    if isinstance(net, Pca) or (isinstance(net, Conv) and net.latents is not None):
+        return replace(recipe, net=replace(net, latents=latents))
+    raise TrainingError(f"{recipe.name} has no vector of latents whose length could be chosen")

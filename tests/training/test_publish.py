@@ -194,11 +194,23 @@ def test_the_command_line_trains_publishes_and_lists(
     assert "mnist-mlp-8" in capsys.readouterr().out
 
 
+def test_a_recipe_may_be_given_another_number_of_latents(small_mnist: Path, tmp_path: Path) -> None:
+    assert main([
+        "train", "mnist-mlp-8", "--latents", "3", "--name", "mlp-3", "--epochs", "1",
+        "--data", str(small_mnist), "--models", str(tmp_path / "m"), "--runs", str(tmp_path / "r"),
+    ]) == 0  # fmt: skip
+    assert manifest.read(tmp_path / "m" / "mlp-3" / "1").latent_shape == (3,)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "mnist-mlp-9"], "did you mean mnist-mlp-8"),
         (["train"], "name one recipe"),
+        (["classify"], "name one published model"),
+        (["train", "mnist-vae-6", "--latents", "3"], "how it is called by --name"),
+        (["train", "mnist-vae-6", "--latents", "0", "--name", "x"], "at least 1, not 0"),
+        (["train", "cifar10-conv", "--latents", "3", "--name", "x"], "no vector of latents"),
         (["train", "mnist-mlp-8", "--data", "nowhere"], "no folder nowhere"),
     ],
 )
