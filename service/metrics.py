@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service import log
 from service.catalog import Catalog
 from service.served import Batched, Served
 from service.totals import Totals
@@ -69,6 +70,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.log_lines_dropped = Counter(
+            "autoencoder_log_lines_dropped_total",
+            "Lines of the log that nobody will read, since stderr took no more",
+            registry=self.registry,
+        )
+        self._told = 0  # of the dropped lines
         self.images = Counter(
             "autoencoder_images_total",
             "Images that a model answered",
@@ -209,12 +216,14 @@ class Metrics:
         """Brings what is not counted as it happens up to date: queues, scores and totals."""
         self.restarts.set(restarts)
         self.refused_versions.set(len(catalog.refused))
+        dropped = log.dropped()
+        self.log_lines_dropped.inc(dropped - self._told)
+        self._told = dropped
         for served in catalog:
             card = served.manifest
             self.waiting.labels(card.name, card.version).set(served.backlog.images)
-            for verb in _SCORED:
-                if math.isfinite(psnr := card.served_psnr(verb)):
-                    self.test_psnr.labels(card.name, card.version, verb).set(psnr)
+            for verb, psnr in _scores(served):
+                self.test_psnr.labels(card.name, card.version, verb).set(psnr)
         self.totals.update(catalog)
 
     def text(self) -> bytes:
@@ -227,8 +236,16 @@ class Metrics:
         if self._shared:  # files keep every series: what has no value raises no alarm
             self.ready.labels(model, version).set(math.nan)
             self.waiting.labels(model, version).set(0)
+            for verb, _ in _scores(served):
+                self.test_psnr.labels(model, version, verb).set(math.nan)
             return
         for gauge in (self.waiting, self.ready):
             gauge.remove(model, str(version))
         self.totals.forget(model, version)
         self.test_psnr.remove_by_labels({"model": model, "version": str(version)})
+
+
+def _scores(served: Served) -> list[tuple[str, float]]:
+    """The verbs that the model was scored at, and its PSNR in dB."""
+    scores = [(verb, served.manifest.served_psnr(verb)) for verb in _SCORED]
+    return [(verb, psnr) for verb, psnr in scores if math.isfinite(psnr)]

@@ -52,6 +52,7 @@ FIRES = {
         'process_open_fds{job="autoencoder"}': "900x40",
         'process_max_fds{job="autoencoder"}': "1000x40",
     },
+    "AutoencoderLogLinesDropped": {"autoencoder_log_lines_dropped_total": "0x20 5x20"},
 }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ import socket
 import pytest
 
 from tests import toys
-from tests.faults.load import Load
 from tests.server import Server, children, serving, until
 
 
@@ -63,15 +62,6 @@ def test_sigterm_during_the_start_ends_it_with_status_zero_and_leaves_nobody(mod
         assert not any(map(children, before))
     finally:
         server.kill()
-
-
-def test_a_full_disk_for_the_logs_does_not_keep_it_from_serving(models):
-    with open("/dev/full", "w") as full, serving(models, stdout=full, stderr=full) as server:  # noqa: PTH123
-        with Load(server.url, callers=2) as load:
-            load.wait(50, 60)
-        assert not load.failed, load
-        assert not load.refused, load
-        assert server.stop() == 0
 
 
 def test_one_model_that_cannot_be_served_keeps_no_other_from_it(models):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import toys
 from tests.server import serving, until
 from tests.service.test_errors import GOOD, PNG
 from tests.service.test_sample_models_health import metric
@@ -58,3 +60,22 @@ def test_a_scrape_counts_what_all_workers_answered_and_a_dead_one_stays_counted(
             break
         time.sleep(0.1)
     assert not folder.exists() or server.process.returncode == -signal.SIGKILL
+
+
+def test_a_model_that_was_unloaded_raises_no_alarm_with_what_it_scored(models):
+    toys.identity(models, "toy-other")
+    score = 'autoencoder_test_psnr_db{model="toy-identity",verb="%s",version="1"}'
+    with serving(models, workers=2) as server:
+
+        def scores() -> list[float]:
+            text = server.get("/metrics").text
+            return [metric(text, score % verb) for verb in ("denoise", "reconstruct")]
+
+        until(lambda: all(map(math.isfinite, scores())), 10)
+        httpx.post(f"{server.url}/v2/repository/models/toy-identity/unload").raise_for_status()
+        until(lambda: all(map(math.isnan, scores())), 10)
+        time.sleep(3)  # each worker has told its numbers again
+        for _ in range(6):
+            assert all(map(math.isnan, scores()))
+        httpx.post(f"{server.url}/v2/repository/models/toy-identity/load").raise_for_status()
+        until(lambda: all(map(math.isfinite, scores())), 10)
