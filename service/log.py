@@ -1,4 +1,4 @@
-"""What the logs look like, and a way to stderr that nobody can stop; only entry points call this."""
+"""What the logs look like, and a way to stderr that nobody waits for; for entry points alone."""
 
 from __future__ import annotations
 
