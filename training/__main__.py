@@ -233,6 +233,7 @@ def _train_one(
     checkpoint = folder / "checkpoint.pt"
     if options.command != "train" and not isinstance(recipe.net, Pca):
         return restore(recipe, dataset, checkpoint, seed=seed, device=options.device)
+    images = len(recipe.split(dataset)[0]) * recipe.cut.of_each
     with bar(console) as progress:
         return train(
             recipe,
@@ -240,7 +241,7 @@ def _train_one(
             seed=seed,
             device=options.device,
             checkpoint=checkpoint,
-            report=reporter(progress, recipe, seed, len(recipe.split(dataset)[0])),
+            report=reporter(progress, recipe, seed, images),
             watch=snapshots.keeper(dataset, recipe.corruption, folder),
         )
 

@@ -48,19 +48,26 @@ class GaussianUpTo(Line):
 
     `typical` is the level it is scored at first. With `weaker` 1 every level is as likely as any
     other; with 2 half the images get a level from the lowest quarter. The errors left by strong
-    noise are many times those left by weak noise, and drown them in the loss.
+    noise are many times those left by weak noise, and drown them in the loss. `clipped` is the
+    share of the images that are kept in [0, 1], as every stored image is; the literature's noise
+    on photographs leaves it.
     """
 
     low: float
     high: float
     typical: float
     weaker: float = 1.0
+    clipped: float = 1.0
 
     def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
         level = torch.rand((len(x_BCHW), 1, 1, 1), generator=generator, device=x_BCHW.device)
         noise = _normal(x_BCHW, generator)
         level = self.low + (self.high - self.low) * level**self.weaker
-        return (x_BCHW + level * noise).clamp_(0, 1)
+        noisy = x_BCHW + level * noise
+        if self.clipped == 1:
+            return noisy.clamp_(0, 1)
+        stored = torch.rand(level.shape, generator=generator, device=level.device) < self.clipped
+        return torch.where(stored, noisy.clamp(0, 1), noisy)
 
     @property
     def served(self) -> str | None:

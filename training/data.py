@@ -4,6 +4,7 @@
     mnist5       15,180 + 3,795 of the digits 0, 1, 2, 4 and 7, as many of each (R1)
     mnist-colour the digits of mnist, each in the colour of its label, 28x28x3 (R0)
     cifar10      50,000 + 10,000 colour pictures of ten classes, 32x32
+    photos       400 + 68 grey photographs, 180x180 and 321x481 (train400, BSD68)
     folder:PATH  any folder of pictures of one size
 
 Raises DataError before any training begins if a set is missing, damaged or too small.
@@ -18,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from service.manifest import digest
+from training import pictures
 from training.errors import DataError
 from training.lines import Line
 from training.networks import Shape
@@ -33,7 +34,6 @@ _PALETTE = (
     (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1),
     (0, 1, 1), (.5, .5, 0), (.5, 0, .5), (0, .5, .5), (.5, .5, .5),
 )  # fmt: skip
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 _CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 
 
@@ -141,8 +141,11 @@ def load(name: str, where: Path) -> Dataset:
         return _coloured(_mnist(where))
     if name == "cifar10":
         return _cifar10(where)
+    if name == "photos":
+        return _photos(where)
     raise DataError(
-        f"no data set is called {name!r}: mnist, mnist5, mnist-colour, cifar10 or folder:PATH"
+        f"no data set is called {name!r}: "
+        "mnist, mnist5, mnist-colour, cifar10, photos or folder:PATH"
     )
 
 
@@ -226,31 +229,35 @@ def _cifar10(where: Path) -> Dataset:
     return Dataset("cifar10", parts[0], parts[1], _CIFAR10, digests)
 
 
+def _photos(where: Path) -> Dataset:
+    """The photographs of the denoising literature: train400 to learn from, BSD68 to score on.
+
+    The upright ones of BSD68 are laid on their side, so that all are of one size.
+    """
+    parts, digests = [], {}
+    for folder in ("train400", "bsd68"):
+        paths = pictures.under(where / "photos" / folder)
+        if len(paths) < 2:
+            raise DataError(
+                f"{where / 'photos' / folder} holds {len(paths)} pictures: the photographs of "
+                "train400 and BSD68 are not downloaded, put their PNG files there"
+            )
+        laid = [np.rot90(p) if p.shape[0] > p.shape[1] else p for p in pictures.read(paths)]
+        pixels = pictures.stacked(laid, paths)
+        parts.append(Images(pixels, torch.zeros(len(pixels)).long()))
+        digests[f"photos/{folder}"] = pictures.digest(paths)
+    return Dataset("photos", parts[0], parts[1], (), digests)
+
+
 def _folder(name: str, where: Path) -> Dataset:
     """Every picture under a folder; a tenth, drawn by a fixed seed, becomes the test set."""
     if not where.is_dir():
         raise DataError(f"there is no folder {where}")
-    paths = sorted(p for p in where.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    paths = pictures.under(where)
     if len(paths) < 20:
         raise DataError(f"{where} holds {len(paths)} pictures; at least 20 are needed")
-    pictures: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
-    grey = True
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                grey = grey and picture.mode in ("L", "1", "I", "I;16", "LA")
-                pixels = np.asarray(picture.convert("RGB"))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} is not a picture that can be read: {error}") from error
-        if pictures and pixels.shape != pictures[0].shape:
-            first, other = pictures[0].shape, pixels.shape
-            raise DataError(
-                f"{where} mixes sizes: {paths[0].name} is {first[1]}x{first[0]}, "
-                f"{path.name} is {other[1]}x{other[0]}; resize them to one size first"
-            )
-        pictures.append(pixels)
-    images = torch.from_numpy(np.stack(pictures))
-    everything = Images(images[..., :1] if grey else images, torch.zeros(len(images)).long())
+    images = pictures.stacked(pictures.read(paths), paths)
+    everything = Images(images, torch.zeros(len(images)).long())
     order = torch.randperm(len(images), generator=generator(0, "folder"))
     kept = max(1, len(images) // 10)
     digests = {str(p.relative_to(where)): digest(p) for p in paths}

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 5
 VALIDATION_BATCH = 1000
+# Two grey levels and a half: less than that is in every photograph.
+_LEAST_NOISE = 0.01
 
 # Called with the epoch, the images seen of it, and a function that gives the loss so far; asking
 # for the loss waits for the device, so a reporter asks seldom.
@@ -132,9 +134,10 @@ class _Run:
     def advance(self, report: Report | None) -> None:
         """One epoch and its validation."""
         started = time.perf_counter()
-        recipe, net, count = self.recipe, self.net, len(self.train)
+        recipe, net = self.recipe, self.net
+        count = len(self.train) * recipe.cut.of_each
         order = torch.randperm(count, generator=generator(self.seed, "order", self.epoch))
-        order = order.to(self.device)
+        order = (order % len(self.train)).to(self.device)
         noise = generator(self.seed, "noise", self.epoch, self.device)
         # Dropout takes no generator of its own.
         torch.manual_seed(named(self.seed, "dropout", self.epoch))
@@ -146,14 +149,16 @@ class _Run:
             done = (self.epoch + start / count) / recipe.epochs
             for group in self.optimiser.param_groups:
                 group["lr"] = recipe.optimiser.lr * recipe.schedule(done, losses)
-            clean = shifted(self.train.batch(index), recipe.shift, noise)
+            clean = shifted(recipe.cut(self.train, index, noise), recipe.shift, noise)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
-                output = net(recipe.corruption(clean, noise), noise)
+                noisy = recipe.corruption(clean, noise)
+                output = net(noisy, noise)
             mse, kl = _terms(output, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             loss = mse + recipe.kl * weight * kl
+            goal = _relative(output, noisy, clean) if recipe.relative else loss
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            goal.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
             total += loss.detach() * len(index)
             if report is not None:
@@ -281,6 +286,13 @@ def _terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     mean, log_variances = output.mean, output.log_variances
     kl_B = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
     return mse, kl_B.mean() / clean_BCHW[0].numel()
+
+
+def _relative(output: Output, noisy_BCHW: Tensor, clean_BCHW: Tensor) -> Tensor:
+    """The mean over images of the squared error, divided by the deviation of the noise."""
+    error_B = (output.images.float() - clean_BCHW).square().mean((1, 2, 3))
+    noise_B = (noisy_BCHW - clean_BCHW).square().mean((1, 2, 3)).sqrt()
+    return (error_B / (noise_B + _LEAST_NOISE)).mean()
 
 
 @torch.no_grad()

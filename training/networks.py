@@ -268,10 +268,12 @@ class Valid(Line):
 
 @dataclass(frozen=True, repr=False)
 class SkipNet(Line):
-    """A residual U-Net of two scales that estimates the noise and takes it away, any image size.
+    """A residual U-Net that estimates the noise and takes it away, any image size.
 
     It works at half the resolution and a quarter, as FFDNet does for speed (Zhang et al. 2018),
     and adds no constants, so that it bears noise levels it has not seen (Mohan et al. 2020).
+    `fine` and `coarse` count the blocks of two convolutions at these scales, on the way down and
+    on the way up; `deep` ones at an eighth see what strong noise hides from a smaller view.
     The skips carry more than any latents would: the encoder is the whole network, the latents are
     the clean image before it is rounded, and the decoder rounds it.
     """
@@ -279,10 +281,11 @@ class SkipNet(Line):
     width: int
     fine: int = 1
     coarse: int = 2
+    deep: int = 0
 
     def __call__(self, shape: Shape) -> Autoencoder:
-        net = NoiseEstimator(shape.channels, self.width, self.fine, self.coarse)
-        return Autoencoder(net, nn.Identity(), smallest=4, bottleneck=False, encodes=False)
+        net = NoiseEstimator(shape.channels, self.width, self.fine, self.coarse, self.deep)
+        return Autoencoder(net, nn.Identity(), smallest=1, bottleneck=False, encodes=False)
 
 
 @dataclass(frozen=True, repr=False)

@@ -94,9 +94,24 @@ class Cosine(Line):
         return _between(1.0, 0.0, (done - self.warmup) / (1 - self.warmup))
 
 
+@dataclass(frozen=True, repr=False)
+class Trapezoid(Line):
+    """A straight rise over the first `rise` of the run, and a straight fall over the last `fall`.
+
+    Until the fall begins nothing depends on the length of the run, so that a checkpoint may still
+    be given a longer or a shorter one (Zhai et al. 2022, "Scaling vision transformers").
+    """
+
+    rise: float = 0.05
+    fall: float = 0.4
+
+    def __call__(self, done: float, losses: Sequence[float]) -> float:  # noqa: ARG002
+        return min(1.0, done / self.rise, (1 - done) / self.fall)
+
+
 def _between(start: float, end: float, part: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
 Optimiser = Adam | AdamW
-Schedule = Constant | Plateau | OneCycle | Cosine
+Schedule = Constant | Plateau | OneCycle | Cosine | Trapezoid
