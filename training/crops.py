@@ -31,7 +31,7 @@ class Whole(Line):
 
 @dataclass(frozen=True, repr=False)
 class Crops(Line):
-    """Squares of `side` pixels at random places, `of_each` image and epoch, in eight orientations."""
+    """Squares of `side` pixels at random places in eight orientations, `of_each` image an epoch."""
 
     side: int
     of_each: int = 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _PALETTE = (
     (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1),
     (0, 1, 1), (.5, .5, 0), (.5, 0, .5), (0, .5, .5), (.5, .5, .5),
 )  # fmt: skip
+_SMALL = 32 * 32
 _CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 
 
@@ -49,6 +51,12 @@ class Images:
 
     def __getitem__(self, index: Tensor | slice) -> Images:
         return Images(self.pixels[index], self.labels[index])
+
+    def slices(self, most: int) -> Iterator[slice]:
+        """The places of all, `most` at a time and fewer where images are larger than 32x32."""
+        height, width = self.pixels.shape[1:3]
+        count = max(1, min(most, most * _SMALL // (height * width)))
+        return (slice(start, start + count) for start in range(0, len(self), count))
 
     def batch(self, index_B: Tensor | slice) -> Tensor:
         """Those images as float [B,C,H,W] in [0, 1]."""

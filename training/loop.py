@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import pca
+from training import losses, pca
 from training.corruption import shifted
 from training.data import Dataset, Images
 from training.errors import DeadRun, TrainingError
 from training.initialise import build, standardise
-from training.networks import Autoencoder, Output, Pca, Shape
+from training.networks import Autoencoder, Pca, Shape
 from training.recipes import Recipe
 from training.seeds import generator, named
 
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 _PATIENCE = 5
 VALIDATION_BATCH = 1000
-# Two grey levels and a half: less than that is in every photograph.
-_LEAST_NOISE = 0.01
 
 # Called with the epoch, the images seen of it, and a function that gives the loss so far; asking
 # for the loss waits for the device, so a reporter asks seldom.
@@ -141,22 +139,22 @@ class _Run:
         noise = generator(self.seed, "noise", self.epoch, self.device)
         # Dropout takes no generator of its own.
         torch.manual_seed(named(self.seed, "dropout", self.epoch))
-        losses = [entry["loss"] for entry in self.history]
+        past = [entry["loss"] for entry in self.history]
         total = torch.zeros((), device=self.device)
         net.train()
         for start in range(0, count, recipe.batch):
             index = order[start : start + recipe.batch]
             done = (self.epoch + start / count) / recipe.epochs
             for group in self.optimiser.param_groups:
-                group["lr"] = recipe.optimiser.lr * recipe.schedule(done, losses)
+                group["lr"] = recipe.optimiser.lr * recipe.schedule(done, past)
             clean = shifted(recipe.cut(self.train, index, noise), recipe.shift, noise)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
                 noisy = recipe.corruption(clean, noise)
                 output = net(noisy, noise)
-            mse, kl = _terms(output, clean)
+            mse, kl = losses.terms(output, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             loss = mse + recipe.kl * weight * kl
-            goal = _relative(output, noisy, clean) if recipe.relative else loss
+            goal = losses.relative(output, noisy, clean) if recipe.relative else loss
             self.optimiser.zero_grad(set_to_none=True)
             goal.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
@@ -278,23 +276,6 @@ def _mean(total: Tensor, count: int) -> float:
     return float(total) / count
 
 
-def _terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean squared error, and the mean over images of the KL divergence per pixel."""
-    mse = torch.nn.functional.mse_loss(output.images.float(), clean_BCHW)
-    if output.mean is None or output.log_variances is None:
-        return mse, torch.zeros_like(mse)
-    mean, log_variances = output.mean, output.log_variances
-    kl_B = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
-    return mse, kl_B.mean() / clean_BCHW[0].numel()
-
-
-def _relative(output: Output, noisy_BCHW: Tensor, clean_BCHW: Tensor) -> Tensor:
-    """The mean over images of the squared error, divided by the deviation of the noise."""
-    error_B = (output.images.float() - clean_BCHW).square().mean((1, 2, 3))
-    noise_B = (noisy_BCHW - clean_BCHW).square().mean((1, 2, 3)).sqrt()
-    return (error_B / (noise_B + _LEAST_NOISE)).mean()
-
-
 @torch.no_grad()
 def score(recipe: Recipe, net: Autoencoder, images: Images) -> tuple[float, float]:
     """The mean squared error and the KL divergence per pixel, under the recipe's corruption.
@@ -305,9 +286,9 @@ def score(recipe: Recipe, net: Autoencoder, images: Images) -> tuple[float, floa
     device = images.pixels.device
     noise = generator(0, "validation", device=device)
     totals = torch.zeros(2, device=device)
-    for start in range(0, len(images), VALIDATION_BATCH):
-        clean = images.batch(slice(start, start + VALIDATION_BATCH))
-        terms = _terms(net(recipe.corruption(clean, noise), noise), clean)
+    for part in images.slices(VALIDATION_BATCH):
+        clean = images.batch(part)
+        terms = losses.terms(net(recipe.corruption(clean, noise), noise), clean)
         totals += torch.stack(terms) * len(clean)
     mse, kl = (totals / len(images)).tolist()
     return mse, kl

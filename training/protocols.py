@@ -21,8 +21,8 @@ def score(net: Autoencoder, test: Images, reported: Reported) -> dict[str, float
     net.eval()
     noise = generator(0, "test")
     totals: dict[str, float] = {}
-    for start in range(0, len(test), _BATCH):
-        clean_BCHW = test.batch(slice(start, start + _BATCH))
+    for part in test.slices(_BATCH):
+        clean_BCHW = test.batch(part)
         noisy_BCHW = reported.corruption(clean_BCHW, noise)
         if reported.measure == "elbo":
             output = net(noisy_BCHW, noise)

@@ -1,4 +1,4 @@
-"""A U-Net of two or three scales without constants, for denoising; training/networks.py says why."""
+"""A U-Net without constants, for denoising; training/networks.py says why."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from training.seeds import named
 Array = NDArray[np.uint8]
 Values = dict[str, float]
 
-# R2's sweep; colour photographs are beyond recognition long before, so theirs is finer.
+# R2's sweep; photographs are beyond recognition long before, so theirs is finer.
 LEVELS = tuple(round(k / 10, 1) for k in range(10))
 FINE = (0.0, 0.025, 0.05, 0.075, 0.1, 0.125, 0.158, 0.2, 0.25, 0.3)
 _SLICE = 1000
@@ -37,7 +37,7 @@ def noise(
 ) -> dict[str, Any]:
     """How far noise of each strength is undone: mean MSE and PSNR of the input and the output."""
     card = manifest.read(folder)
-    levels = FINE if dataset.name == "cifar10" else LEVELS
+    levels = FINE if dataset.name in ("cifar10", "photos") else LEVELS
     clean = dataset.test.pixels.numpy()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,0 +1,28 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.networks import Output
+
+# Two grey levels and a half: less noise than that is in every photograph.
+_LEAST_NOISE = 0.01
+
+
+def terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean squared error, and the mean over images of the KL divergence per pixel."""
+    mse = torch.nn.functional.mse_loss(output.images.float(), clean_BCHW)
+    if output.mean is None or output.log_variances is None:
+        return mse, torch.zeros_like(mse)
+    mean, log_variances = output.mean, output.log_variances
+    kl_B = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
+    return mse, kl_B.mean() / clean_BCHW[0].numel()
+
+
+def relative(output: Output, noisy_BCHW: Tensor, clean_BCHW: Tensor) -> Tensor:
+    """The mean over images of the squared error, divided by the deviation of the noise."""
+    error_B = (output.images.float() - clean_BCHW).square().mean((1, 2, 3))
+    noise_B = (noisy_BCHW - clean_BCHW).square().mean((1, 2, 3)).sqrt()
+    return (error_B / (noise_B + _LEAST_NOISE)).mean()
