@@ -24,6 +24,11 @@ class Whole(Line):
         """How many of an epoch's images are cut from one stored image."""
         return 1
 
+    @property
+    def tile(self) -> int:
+        """The side of the squares that a folder's pictures are cut into first; 0 for none."""
+        return 0
+
     def __call__(self, images: Images, index_B: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """A batch of those images, float [B,C,H,W] in [0, 1]."""
         return images.batch(index_B)
@@ -35,6 +40,11 @@ class Crops(Line):
 
     side: int
     of_each: int = 1
+
+    @property
+    def tile(self) -> int:
+        """Twice the side, so that a crop can lie in many places."""
+        return 2 * self.side
 
     def __call__(self, images: Images, index_B: Tensor, generator: torch.Generator) -> Tensor:
         """A square of each of those images, float [B,C,side,side] in [0, 1]."""

@@ -5,7 +5,7 @@
     mnist-colour the digits of mnist, each in the colour of its label, 28x28x3 (R0)
     cifar10      50,000 + 10,000 colour pictures of ten classes, 32x32
     photos       400 + 68 grey photographs, 180x180 and 321x481 (train400, BSD68)
-    folder:PATH  any folder of pictures of one size
+    folder:PATH  a folder of pictures, of one size unless the recipe learns from crops of them
 
 Raises DataError before any training begins if a set is missing, damaged or too small.
 """
@@ -35,6 +35,8 @@ _PALETTE = (
     (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1),
     (0, 1, 1), (.5, .5, 0), (.5, 0, .5), (0, .5, .5), (.5, .5, .5),
 )  # fmt: skip
+# What a recipe names that has no data set of its own.
+OWN_PICTURES = "folder:PATH"
 _SMALL = 32 * 32
 _CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 
@@ -133,14 +135,14 @@ def root(given: str | None = None) -> Path:
     return beside if beside.is_dir() else CHECKOUT / "data"
 
 
-def load(name: str, where: Path) -> Dataset:
-    """Reads a data set.
+def load(name: str, where: Path, *, tile: int = 0) -> Dataset:
+    """Reads a data set; a folder's pictures as they are, or as squares of `tile` pixels.
 
     Raises:
         DataError: there is no such set, or its files are missing or damaged.
     """
     if name.startswith("folder:"):
-        return _folder(name, Path(name.removeprefix("folder:")))
+        return _folder(name, tile)
     if name == "mnist":
         return _mnist(where)
     if name == "mnist5":
@@ -251,22 +253,33 @@ def _photos(where: Path) -> Dataset:
                 "train400 and BSD68 are not downloaded, put their PNG files there"
             )
         laid = [np.rot90(p) if p.shape[0] > p.shape[1] else p for p in pictures.read(paths)]
-        pixels = pictures.stacked(laid, paths)
-        parts.append(Images(pixels, torch.zeros(len(pixels)).long()))
+        parts.append(_unlabelled(torch.from_numpy(np.stack(laid))))
         digests[f"photos/{folder}"] = pictures.digest(paths)
     return Dataset("photos", parts[0], parts[1], (), digests)
 
 
-def _folder(name: str, where: Path) -> Dataset:
+def _folder(name: str, tile: int) -> Dataset:
     """Every picture under a folder; a tenth, drawn by a fixed seed, becomes the test set."""
+    where = Path(name.removeprefix("folder:"))
+    if name == OWN_PICTURES:
+        raise DataError("this recipe learns from pictures of your own: --data folder:PATH")
     if not where.is_dir():
         raise DataError(f"there is no folder {where}")
     paths = pictures.under(where)
     if len(paths) < 20:
         raise DataError(f"{where} holds {len(paths)} pictures; at least 20 are needed")
-    images = pictures.stacked(pictures.read(paths), paths)
-    everything = Images(images, torch.zeros(len(images)).long())
-    order = torch.randperm(len(images), generator=generator(0, "folder"))
-    kept = max(1, len(images) // 10)
+    order = torch.randperm(len(paths), generator=generator(0, "folder")).tolist()
+    kept = max(1, len(paths) // 10)
+    if tile:
+        # Picture by picture: tiles of one must not be learnt from and scored on.
+        parts = [[paths[i] for i in order[kept:]], [paths[i] for i in order[:kept]]]
+        train, test = (pictures.tiled(part, tile) for part in parts)
+    else:
+        images = pictures.whole(paths)
+        train, test = images[order[kept:]], images[order[:kept]]
     digests = {str(p.relative_to(where)): digest(p) for p in paths}
-    return Dataset(name, everything[order[kept:]], everything[order[:kept]], (), digests)
+    return Dataset(name, _unlabelled(train), _unlabelled(test), (), digests)
+
+
+def _unlabelled(pixels_NHWC: Tensor) -> Images:
+    return Images(pixels_NHWC, torch.zeros(len(pixels_NHWC)).long())

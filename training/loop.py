@@ -32,6 +32,8 @@ from training.seeds import generator, named
 log = logging.getLogger(__name__)
 
 _PATIENCE = 5
+# Times a constant image's error: a network that adds no constants may grow without bound.
+_RUNAWAY = 100.0
 VALIDATION_BATCH = 1000
 
 # Called with the epoch, the images seen of it, and a function that gives the loss so far; asking
@@ -157,6 +159,8 @@ class _Run:
             goal = losses.relative(output, noisy, clean) if recipe.relative else loss
             self.optimiser.zero_grad(set_to_none=True)
             goal.backward()  # type: ignore[no-untyped-call]
+            if math.isfinite(recipe.clip):
+                torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
             self.optimiser.step()
             total += loss.detach() * len(index)
             if report is not None:
@@ -259,6 +263,11 @@ def verdict(recipe: Recipe, history: Sequence[dict[str, float]], constant: float
         return (
             f"{recipe.name}: the validation loss of epoch {epoch} is {loss}; "
             "try a lower rate or a warm-up"
+        )
+    if history[-1]["mse"] > _RUNAWAY * constant:
+        return (
+            f"{recipe.name}: the error of epoch {epoch} is {history[-1]['mse']:.2g}, that of one "
+            f"constant image {constant:.2g}: it ran away; try a lower rate, or `clip`"
         )
     # A warm-up may take its time, hence a quarter of the run.
     patience = max(_PATIENCE, recipe.epochs // 4)
