@@ -28,7 +28,7 @@ class Photograph:
     clean: NDArray[np.uint8]
 
     def noisy(self, level: int) -> Floats:
-        """With noise of that standard deviation in grey levels on it, neither clipped nor rounded."""
+        """With noise of that deviation, in grey levels, on it; neither clipped nor rounded."""
         rng = np.random.default_rng([level, self.place])
         return self.clean + level * rng.standard_normal(self.clean.shape)
 

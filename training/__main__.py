@@ -123,10 +123,11 @@ def _list(console: Console) -> None:
 
 def _chosen(options: argparse.Namespace) -> list[Recipe]:
     """The recipes named, changed as the other options say."""
-    chosen = list(RECIPES) if options.all else [recipes.named(n) for n in options.names]
+    folder = options.data if (options.data or "").startswith("folder:") else None
+    trainable = [r for r in RECIPES if folder or r.data != data.OWN_PICTURES]
+    chosen = trainable if options.all else [recipes.named(n) for n in options.names]
     if not chosen:
         raise TrainingError("name one recipe or more, or say --all")
-    folder = options.data if (options.data or "").startswith("folder:") else None
     if options.name and len(chosen) > 1:
         raise TrainingError("--name takes one recipe")
     if options.latents is not None:
@@ -146,10 +147,10 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     folder = (options.data or "").startswith("folder:")
     where = data.root(None if folder else options.data)
     # All of them are read before any is trained: an error at 3 a.m. helps nobody.
-    for name in dict.fromkeys(recipe.data for recipe in chosen):
-        dataset = data.load(name, where)
+    for name, tile in dict.fromkeys((recipe.data, recipe.cut.tile) for recipe in chosen):
+        dataset = data.load(name, where, tile=tile)
         for recipe in chosen:
-            if recipe.data == name:
+            if (recipe.data, recipe.cut.tile) == (name, tile):
                 recipe.split(dataset)
     cores = (os.cpu_count() or 1) if options.all and options.device == "cpu" else 1
     at_once = min(len(chosen), getattr(options, "processes", 1) or cores)
@@ -157,7 +158,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         _train_over_processes([recipe.name for recipe in chosen], at_once, options, console)
         return
     for recipe in chosen:
-        dataset = data.load(recipe.data, where)
+        dataset = data.load(recipe.data, where, tile=recipe.cut.tile)
         runs: dict[int, Trained] = {}
         if getattr(options, "together", False) and len(options.seed) > 1:
             runs = _train_together(recipe, dataset, options, console)

@@ -24,6 +24,7 @@ CARD = "card.png"
 # Colour pictures with noise on them do not compress: five in a row, and levels rounded to
 # multiples of 4, which nobody sees, keep a card below 60 KB (73 KB without).
 _GREY, _COLOUR = (10, 64), (5, 128)
+_PHOTOGRAPH, _FEW = 128, 3
 _COARSE = [min(255, 4 * round(level / 4)) for level in range(256)]
 _ROWS_OF_SAMPLES = 3
 
@@ -31,7 +32,9 @@ _ROWS_OF_SAMPLES = 3
 def draw(model: Model, card: Manifest, test: Images) -> Image.Image:
     """The card of a model whose graphs are open and whose manifest is written or about to be."""
     columns, cell = _GREY if card.image.channels == 1 else _COLOUR
-    clean = one_of_each(test, columns)
+    if min(test.pixels.shape[1:3]) > _PHOTOGRAPH:
+        columns, cell = _FEW, _PHOTOGRAPH
+    clean = middle(one_of_each(test, columns), _PHOTOGRAPH)
     rows = [sheets.Row("original", clean)]
     shown = clean
     if "denoise" in card.abilities and card.corruption:
@@ -68,6 +71,13 @@ def one_of_each(test: Images, count: int) -> Array:
     return chosen
 
 
+def middle(images_BHWC: Array, side: int) -> Array:
+    """The middle of images that are larger than `side` pixels: to be seen pixel by pixel."""
+    height, width = images_BHWC.shape[1:3]
+    top, left = (max(0, length - side) // 2 for length in (height, width))
+    return images_BHWC[:, top:, left:][:, :side, :side]
+
+
 def noisy(images_BHWC: Array, spec: str) -> Array:
     """The images with a corruption of the service's on them, the same each time."""
     rng = np.random.default_rng(named(0, f"card {spec}"))
@@ -98,7 +108,8 @@ def in_words(spec: str) -> str:
 
 def _lines(card: Manifest) -> list[str]:
     latents = " x ".join("any" if n is None else str(n) for n in card.latent_shape)
-    facts = [card.dataset, f"{card.parameters:,} parameters", f"report {card.source}"]
+    facts = [card.dataset, f"{card.parameters:,} parameters"]
+    facts += [f"report {card.source}"] if card.source else []
     if "encode" in card.abilities:
         facts.insert(1, f"{latents} latents")
     return [", ".join(facts), *_headlines(card.scores)][:4]

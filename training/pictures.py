@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from training.errors import DataError
 Array = NDArray[np.uint8]
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+_MOST_TILES = 16
 _GREY = ("L", "1", "I", "I;16", "LA")
 
 
@@ -26,22 +27,58 @@ def under(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
 
 
-def read(paths: Sequence[Path]) -> list[Array]:
-    """Each picture as [H,W,C]: with one channel if all of them are grey, else with three.
+def read(paths: Iterable[Path]) -> Iterator[Array]:
+    """Each picture as [H,W,C], with one channel if it is grey, else with three.
 
     Raises:
         DataError: one cannot be read.
     """
-    found: list[Array] = []
-    grey = True
     for path in paths:
         try:
             with Image.open(path) as picture:
-                grey = grey and picture.mode in _GREY
-                found.append(np.asarray(picture.convert("RGB")))
+                pixels = np.asarray(picture.convert("RGB"))
+                yield pixels[..., :1] if picture.mode in _GREY else pixels
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is not a picture that can be read: {error}") from error
-    return [pixels[..., :1] for pixels in found] if grey else found
+
+
+def whole(paths: Sequence[Path]) -> Tensor:
+    """All pictures as they are, [N,H,W,C].
+
+    Raises:
+        DataError: they are of several sizes, or one cannot be read.
+    """
+    found: list[Array] = []
+    for path, pixels in zip(paths, read(paths), strict=True):
+        if found and pixels.shape[:2] != found[0].shape[:2]:
+            first, other = found[0].shape, pixels.shape
+            raise DataError(
+                f"{path.parent} mixes sizes: {paths[0].name} is {first[1]}x{first[0]}, "
+                f"{path.name} is {other[1]}x{other[0]}; resize them to one size first, or train "
+                "a recipe that learns from squares of them, as photo-denoise-color does"
+            )
+        found.append(pixels)
+    return _stacked(found)
+
+
+def tiled(paths: Sequence[Path], side: int) -> Tensor:
+    """Squares of `side` pixels out of pictures of any size, [N,side,side,C].
+
+    They do not overlap, and one picture gives 16 at most, spread over it.
+
+    Raises:
+        DataError: a picture is too small for one, or cannot be read.
+    """
+    found: list[Array] = []
+    for path, pixels in zip(paths, read(paths), strict=True):
+        height, width = pixels.shape[:2]
+        if min(height, width) < side:
+            raise DataError(f"{path} is {width}x{height}: at least {side}x{side} is needed")
+        corners = [(y, x) for y in _starts(height, side) for x in _starts(width, side)]
+        step = -(-len(corners) // _MOST_TILES)
+        # A copy, or each tile would keep its whole picture in memory.
+        found += [pixels[y : y + side, x : x + side].copy() for y, x in corners[::step]]
+    return _stacked(found)
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -50,17 +87,12 @@ def digest(paths: Sequence[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def stacked(images: Sequence[Array], paths: Sequence[Path]) -> Tensor:
-    """Those images as one tensor [N,H,W,C].
+def _starts(length: int, side: int) -> range:
+    """Where tiles begin, as many as fit, in the middle."""
+    return range(length % side // 2, length - side + 1, side)
 
-    Raises:
-        DataError: they are of several sizes.
-    """
-    for path, pixels in zip(paths, images, strict=True):
-        if pixels.shape != images[0].shape:
-            first, other = images[0].shape, pixels.shape
-            raise DataError(
-                f"{path.parent} mixes sizes: {paths[0].name} is {first[1]}x{first[0]}, "
-                f"{path.name} is {other[1]}x{other[0]}; resize them to one size first"
-            )
-    return torch.from_numpy(np.stack(images))
+
+def _stacked(images: Sequence[Array]) -> Tensor:
+    """One tensor; a single picture in colour makes all of them colour."""
+    depth = max(image.shape[2] for image in images)
+    return torch.from_numpy(np.stack([np.repeat(i, depth // i.shape[2], 2) for i in images]))

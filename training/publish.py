@@ -19,6 +19,7 @@ from service.model import Model
 from training import cards, maps, sampler, sheets
 from training.classify import CLASSIFIER
 from training.corruption import Clean
+from training.crops import Crops
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
 from training.export import export
@@ -72,7 +73,7 @@ def publish(
             family=type(recipe.net).__name__.lower(),
             dataset=_public(recipe.data),
             source=recipe.source,
-            image=_image(best.net, dataset),
+            image=_image(recipe, best.net, dataset),
             latent_shape=latent_shape,
             variational=best.net.variational,
             abilities=abilities(recipe, best.net, sampled=sampled),
@@ -152,7 +153,9 @@ def _public(data: str) -> str:
     return f"folder:{Path(data).name}" if data.startswith("folder:") else data
 
 
-def _image(net: Autoencoder, dataset: Dataset) -> ImageShape:
+def _image(recipe: Recipe, net: Autoencoder, dataset: Dataset) -> ImageShape:
+    """A denoiser of grey photographs cleans colour ones too, a channel at a time."""
+    photographs = isinstance(recipe.cut, Crops) and not net.encodes
     channels, height, width = dataset.shape
     assert channels in (1, 3)
     return ImageShape(
@@ -160,6 +163,7 @@ def _image(net: Autoencoder, dataset: Dataset) -> ImageShape:
         width=None if net.any_size else width,
         channels=1 if channels == 1 else 3,
         smallest=max(net.smallest, 1),
+        channelwise=channels == 1 and photographs,
     )
 
 

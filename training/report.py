@@ -258,7 +258,7 @@ def _link(path: Path, beside: Path) -> str:
 
 def _costs(cards: Cards) -> str:
     rows = []
-    for recipe in RECIPES:
+    for recipe in (recipe for recipe in RECIPES if recipe.source in SOURCES):
         card = cards.get(recipe.name)
         if card is None:
             rows.append([f"`{recipe.name}`", _MISSING, "", "", "", ""])

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from service import corruption as served
-from training.corruption import Clean, Corruption, Gaussian, Occlusion, OneOf, shifted
+from training.corruption import (
+    Clean,
+    Corruption,
+    Gaussian,
+    GaussianUpTo,
+    Occlusion,
+    OneOf,
+    shifted,
+)
 from training.seeds import generator
 
 GREY_BCHW = torch.full((64, 1, 28, 28), 0.5)
@@ -18,6 +26,14 @@ def test_noise_has_its_standard_deviation() -> None:
 def test_noise_stays_in_range_only_if_it_is_clipped() -> None:
     assert Gaussian(0.5)(GREY_BCHW, generator(0, "test")).min() == 0
     assert Gaussian(0.5, clip=False)(GREY_BCHW, generator(0, "test")).min() < -0.5
+
+
+@pytest.mark.parametrize(("share", "few", "many"), [(1.0, 64, 64), (0.25, 6, 26), (0.0, 0, 0)])
+def test_a_share_of_the_images_is_clipped(share: float, few: int, many: int) -> None:
+    corrupt = GaussianUpTo(0.3, 0.5, typical=0.4, clipped=share)
+    noisy = corrupt(GREY_BCHW, generator(0, "test"))
+    within = ((noisy >= 0) & (noisy <= 1)).flatten(1).all(1)
+    assert few <= int(within.sum()) <= many
 
 
 def test_noise_keeps_the_layout_of_the_images_in_memory() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from training import recipes
 from training.corruption import Gaussian
 from training.data import Dataset
 from training.errors import DeadRun, TrainingError
-from training.loop import Trained, restore, train
+from training.loop import Trained, first, restore, train, verdict
 from training.networks import Mlp
 from training.recipes import Recipe
-from training.schedules import Adam, Constant
+from training.schedules import Adam, AdamW, Constant
 
 
 def weights(run: Trained) -> torch.Tensor:
@@ -130,3 +132,19 @@ def test_a_network_that_gives_one_constant_image_is_called_dead(
 ) -> None:
     with pytest.raises(DeadRun, match="one constant image"):
         train(replace(recipe, optimiser=Adam(0.0), epochs=20), grey)
+
+
+def test_a_run_that_ran_away_is_told_dead() -> None:
+    recipe = recipes.named("photo-denoise-gray")
+    history = [{"epoch": 1.0, "loss": 0.01, "mse": 0.01}]
+    assert verdict(recipe, history, 0.05) == ""
+    history.append({"epoch": 2.0, "loss": 1e24, "mse": 1e24})
+    assert "ran away" in verdict(recipe, history, 0.05)
+
+
+def test_a_clipped_gradient_moves_the_weights_less(recipe: Recipe, grey: Dataset) -> None:
+    recipe = replace(recipe, epochs=1, optimiser=AdamW(1e-3), clip=1e-9)
+    start = first(recipe, grey.train, grey.shape, 0)
+    still, free = train(recipe, grey), train(replace(recipe, clip=math.inf), grey)
+    begun = torch.cat([p.detach().flatten() for p in start.parameters()])
+    assert (weights(still) - begun).norm() < 0.5 * (weights(free) - begun).norm()

@@ -8,7 +8,10 @@ from training.networks import Conv, Mlp, Shape, Valid
 from training.recipes import RECIPES, Recipe
 
 GREY, COLOUR = Shape(1, 28, 28), Shape(3, 32, 32)
-SHAPES = {"mnist": GREY, "mnist5": GREY, "mnist-colour": Shape(3, 28, 28), "cifar10": COLOUR}
+SHAPES = {
+    "mnist": GREY, "mnist5": GREY, "mnist-colour": Shape(3, 28, 28), "cifar10": COLOUR,
+    "photos": Shape(1, 45, 36), "folder:PATH": COLOUR,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -44,9 +47,9 @@ def test_recipes_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_a_recipe_prints_the_line_that_makes_it_again(recipe: Recipe) -> None:
-    from training import corruption, data, networks, recipes, schedules
+    from training import corruption, crops, data, networks, recipes, schedules
 
-    names = {k: v for m in (corruption, data, networks, recipes, schedules)
+    names = {k: v for m in (corruption, crops, data, networks, recipes, schedules)
              for k, v in vars(m).items()}  # fmt: skip
     assert eval(repr(recipe), names) == recipe
 
