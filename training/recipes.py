@@ -42,8 +42,8 @@ class Recipe(Line):
     Kullback-Leibler divergence per pixel, raised from 0 over the first `kl_warmup` of the run.
     With `kl` 1 that is (sum of squared errors + KL) / pixels, R2's scale. `bf16` trains (but does
     not validate) in bfloat16: 1.9 times the images a second for SkipNet(48) on a Zen 5 core.
-    `clip` is the most that the norm of a step's gradient may be: a network that adds no constants may
-    run away without it.
+    `clip` is the most that the norm of a step's gradient may be: a network that adds no constants
+    may run away without it.
     `relative` divides each image's error by the deviation of its noise: what a denoiser leaves
     grows about as fast, so that no level of noise drowns another.
     """
