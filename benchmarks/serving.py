@@ -9,12 +9,12 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import time
 from pathlib import Path
 
 from benchmarks import report, workloads
 from benchmarks.contenders import FLOOR, NAIVE, OURS, PEERS, Contender
+from benchmarks.environment import commit, processor
 from benchmarks.payloads import COLOURS_MODEL, DIGITS_MODEL, ROOT
 from benchmarks.processes import client
 from benchmarks.workloads import Bench
@@ -52,13 +52,13 @@ def main() -> None:
             print(f"round {number + 1} of {options.rounds} done, {time.strftime('%H:%M:%S')}")
     figures = {
         "hardware": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": "one for the server, one for the load",
             "load_before": round(load, 2),
             "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
         },
-        "commit": _commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -96,24 +96,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=names, default=names, help="default: all")
     parser.add_argument("--out", help="write the figures here, and no page")
     return parser.parse_args()
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    return answer.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
