@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,9 @@ from service import channels
 from service.admission import admit
 from service.backlog import Backlog
 from service.batching import Batcher, Run
+from service.large import LargeImages, is_large
+from service.model import Model
+from service.progress import Progress
 from service.rows import Rows
 from service.sampling import unpacked
 from service.settings import Settings
@@ -36,7 +39,9 @@ class Batched(NamedTuple):
 class Served:
     """One admitted version of a model, behind its queues."""
 
-    def __init__(self, folder: Path, executor: Executor, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, executor: Executor, settings: Settings, *, tiling: Executor
+    ) -> None:
         self.manifest, model, self.golden = admit(folder, device=settings.device)
         self._channelwise = self.manifest.image.channelwise
         shape = self.latent_shape()  # not self below: a cycle would outlive an unload
@@ -66,6 +71,25 @@ class Served:
             for verb, function in verbs.items()
         }
 
+        self._large = self._behind_tiles(folder, model, tiling, settings, seconds_per_byte)
+
+    def _behind_tiles(
+        self, folder: Path, model: Model, executor: Executor, settings: Settings, known: float
+    ) -> LargeImages | None:
+        """What large images go through; none where the model's size is fixed."""
+        shape = self.manifest.image
+        if shape.height is not None or shape.width is not None:
+            return None
+        if settings.device == "cpu" and settings.threads > 1:  # a GPU has its own
+            model = Model.open(folder, threads=settings.threads)
+        return LargeImages(
+            model.reconstruct,
+            shape,
+            executor=executor,
+            settings=settings,
+            seconds_per_byte=known,
+        )
+
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one image's latents; the least, where it follows the image's size."""
         return tuple(axis or 1 for axis in self.manifest.latent_shape)
@@ -76,7 +100,10 @@ class Served:
 
     def all_statistics(self) -> list[Statistics]:
         """The same of every verb's queue."""
-        return [queue.statistics for queue in self._queues.values()]
+        return [queue.statistics for queue in self._every_queue()]
+
+    def _every_queue(self) -> list[Batcher]:
+        return [*self._queues.values(), *([self._large.queue] if self._large else [])]
 
     async def run(self, verb: str, batch: Array, *, deadline: float = math.inf) -> Run:
         """One batch `[B,...]` through encode, decode, reconstruct, classify or sample.
@@ -89,24 +116,64 @@ class Served:
             return run._replace(outputs=(channels.joined(run.outputs[0], count),))
         return await self._queues[verb].submit(batch, deadline=deadline)
 
-    async def run_each(self, verb: str, rows: Rows, *, deadline: float = math.inf) -> Batched:
-        """Rows of any mixture of shapes, those of one shape as one batch."""
+    async def run_each(
+        self,
+        verb: str,
+        rows: Rows,
+        *,
+        deadline: float = math.inf,
+        progress: Progress | None = None,
+    ) -> Batched:
+        """Rows of any mixture of shapes, those of one shape as one batch; large images in tiles."""
+        if progress:
+            progress.expect(sum(self._steps(verb, row) for row in rows))
         if not isinstance(rows, list):
-            run = await self.run(verb, rows, deadline=deadline)
-            return Batched(*run)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, row in enumerate(rows):
-            groups.setdefault(row.shape, []).append(i)
+            return Batched(*await self._run(verb, rows, deadline, progress))
         made: list[tuple[Array, ...]] = [()] * len(rows)
         queue, infer, images = 0.0, 0.0, 0
-        for places in groups.values():
-            run = await self.run(verb, np.stack([rows[i] for i in places]), deadline=deadline)
+        for places in self._groups(verb, rows):
+            first, *others = places
+            batch = np.stack([rows[i] for i in places]) if others else rows[first][None]
+            run = await self._run(verb, batch, deadline, progress)
             queue, infer = max(queue, run.queue), infer + run.infer
             images = max(images, run.images)
             for place, outputs in zip(places, zip(*run.outputs, strict=True), strict=True):
                 made[place] = outputs
         columns = tuple(map(list, zip(*made, strict=True)))
         return Batched(columns, queue, infer, images)
+
+    def _groups(self, verb: str, rows: Sequence[Array]) -> Iterable[list[int]]:
+        """Places of rows that run together: those of one shape, and each large image alone."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, row in enumerate(rows):
+            alone = (i,) if self._in_tiles(verb, row) else ()
+            groups.setdefault((*row.shape, *alone), []).append(i)
+        return groups.values()
+
+    async def _run(
+        self, verb: str, batch: Array, deadline: float, progress: Progress | None
+    ) -> Run:
+        if self._large is not None and self._in_tiles(verb, batch[0]):
+            return await self._large.run(batch, deadline=deadline, progress=progress)
+        run = await self.run(verb, batch, deadline=deadline)
+        if progress:
+            progress.advance(len(batch))
+        return run
+
+    def large_pixels(self, verb: str, rows: Rows) -> int:
+        """How many pixels the large images among the rows have."""
+        if self._large is None or verb != "reconstruct":
+            return 0
+        return sum(row.shape[0] * row.shape[1] for row in rows if is_large(row))
+
+    def _in_tiles(self, verb: str, image: Array) -> bool:
+        return self._large is not None and verb == "reconstruct" and is_large(image)
+
+    def _steps(self, verb: str, image: Array) -> int:
+        """How many steps of progress an image is: its tiles, or one."""
+        if self._large is None or not self._in_tiles(verb, image):
+            return 1
+        return self._large.steps(image)
 
     async def answers_as_known(self) -> bool:
         """Whether the known image, through the real queue, still gives the known answer."""
@@ -115,9 +182,9 @@ class Served:
 
     def overdue(self, patience: float) -> bool:
         """Whether a run under way, of any verb, should have ended at least `patience` s ago."""
-        return any(queue.overdue(patience) for queue in self._queues.values())
+        return any(queue.overdue(patience) for queue in self._every_queue())
 
     @property
     def idle(self) -> bool:
         """Whether nothing of this model runs or waits to run."""
-        return all(queue.idle for queue in self._queues.values())
+        return all(queue.idle for queue in self._every_queue())

@@ -48,9 +48,20 @@ class Settings(BaseSettings):
         256 * 2**20, ge=1024, description="bytes of images that may wait for one model before 503"
     )
     max_images: int = Field(4096, ge=1, description="images in one request")
-    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="bytes in one request body")
+    max_body_bytes: int = Field(96 * 2**20, ge=1024, description="bytes in one request body")
     max_pixels: int = Field(
-        8_000_000, ge=1, description="pixels in one request, checked before decoding"
+        32_000_000, ge=1, description="pixels in one request, checked before decoding"
+    )
+    max_whole_pixels: int = Field(
+        8_000_000,
+        ge=1,
+        description="pixels in one request that are not cut into tiles: encoded, decoded, sampled "
+        "or resized",
+    )
+    tile_pixels: int = Field(
+        2**18,
+        ge=2**14,
+        description="pixels of a large image that run at a time, in one process: its memory",
     )
     keys_file: Path | None = Field(
         None, description="TOML file of API keys; without it, whoever reaches the port may call"
@@ -88,6 +99,9 @@ class Settings(BaseSettings):
         30.0,
         description="seconds a request may wait for its answer before 504; a caller may ask for "
         "less by X-Request-Timeout",
+    )
+    megapixel_timeout: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="seconds more for each megapixel of large images"
     )
     ready_timeout: Annotated[float, Field(gt=0)] = Field(
         1.5, description="seconds that a model's canary may take before it is late"

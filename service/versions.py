@@ -28,6 +28,8 @@ class Versions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="inference")
+        # One tile of a large image at a time: its memory is what counts.
+        self._tiling = ThreadPoolExecutor(1, thread_name_prefix="tiling")
         self._served: dict[str, dict[int, Served]] = {}
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
@@ -130,7 +132,8 @@ class Versions:
             return ()
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._tiling):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def _found(self, name: str) -> dict[str, Path]:
         try:
@@ -144,7 +147,7 @@ class Versions:
         before = folders.state(folder)
         self._seen[key] = before
         try:
-            served = Served(folder, self._executor, self._settings)
+            served = Served(folder, self._executor, self._settings, tiling=self._tiling)
             self._check_quality(served)
         except ManifestError as error:
             return error

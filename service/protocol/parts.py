@@ -65,10 +65,19 @@ class Part:
         pixels = math.prod(shape[:3])
         if self.input.name == "latents":  # what they would become
             pixels = round(math.prod(shape) * self.served.pixels_per_latent)
-        if pixels > settings.max_pixels:
+        self.check_pixels(pixels, settings)
+
+    def check_pixels(self, pixels: int, settings: Settings) -> None:
+        """Refuses more pixels than a request for this part may bring.
+
+        Raises:
+            TooLarge: it does.
+        """
+        # Only whole models cut large images into tiles.
+        limit = settings.max_pixels if self.verb == "reconstruct" else settings.max_whole_pixels
+        if pixels > limit:
             raise TooLarge(
-                f"{pixels} pixels in one request; up to {settings.max_pixels} are taken: send "
-                "a smaller batch"
+                f"{pixels} pixels in one request; up to {limit} are taken: send a smaller batch"
             )
 
 

@@ -28,7 +28,7 @@ def choose(
 
     Raises:
         RequestError: as `Catalog.choose` does.
-        TooLarge: resized, they would have more pixels than one request may send.
+        TooLarge: what has to run whole, or to be resized, is more than one request may bring.
     """
     served = catalog_of(request).choose(
         ability,
@@ -37,16 +37,19 @@ def choose(
         shapes=shapes(sent),
         resizable=fit == "resize",
     )
-    if fit == "exact":
+    in_tiles = ability in ("denoise", "reconstruct")
+    if in_tiles and fit == "exact":
         return served
-    limit = request.app.state.settings.max_pixels
+    shape, limit = served.manifest.image, request.app.state.settings.max_whole_pixels
     pixels = sum(
-        math.prod(_size(shape, served.manifest.image)) for shape in (image.shape for image in sent)
+        math.prod(_size(image.shape, shape))
+        for image in sent
+        if not (in_tiles and shape.fits(*image.shape[:2]))
     )
     if pixels > limit:
         raise TooLarge(
-            f"resized to what {served.manifest.name} takes, these are {pixels} pixels; up to "
-            f"{limit} are taken in one request: send fewer or smaller images"
+            f"as {served.manifest.name} takes them, these are {pixels} pixels, and up to {limit} "
+            f"are resized or run whole in one request (to {ability}): send fewer or smaller images"
         )
     return served
 

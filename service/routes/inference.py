@@ -139,10 +139,10 @@ def _no_shared_memory(parameters: dict[str, Any] | None, name: str) -> None:
         raise Malformed(f"'{name[:64]}': there is no shared memory here; send and take bytes")
 
 
-def _seconds(sent: Sent, settings: Settings) -> float:
+def _seconds(sent: Sent, settings: Settings) -> float | None:
     timeout = sent.parameter("timeout")
     if timeout is None:
-        return settings.request_timeout
+        return None
     # The smaller first: an integer of JSON may be too large for a float.
     return min(_positive(timeout, "timeout", "microseconds"), settings.request_timeout * 1e6) / 1e6
 
@@ -169,7 +169,8 @@ async def _pictures(request: Request, part: Part, sent: Sent, wanted: Sequence[W
     shape, name = sent.shape, part.input.name
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
         raise Malformed(f"files are BYTES of shape [-1] or [-1,1], got {list(shape[:16])}")
-    check_batch(part, shape[0], request.app.state.settings)
+    settings: Settings = request.app.state.settings
+    check_batch(part, shape[0], settings)
     if sent.raw[0] is not None:
         encoded = tensors.strings_of_raw(sent.raw[0], name, shape)
     else:
@@ -184,6 +185,7 @@ async def _pictures(request: Request, part: Part, sent: Sent, wanted: Sequence[W
             f"colour images do not fit in the tensor {part.input}: send them grey, or let files "
             'come back (the parameter "datatype": "BYTES")'
         )
+    part.check_pixels(sum(height * width for height, width, _ in map(np.shape, pictures)), settings)
     if isinstance(pictures, list) and tensors_wanted:
         raise Malformed(
             "images of different sizes do not fit in one tensor: send them one by one, or let "
@@ -192,7 +194,7 @@ async def _pictures(request: Request, part: Part, sent: Sent, wanted: Sequence[W
     return pictures
 
 
-async def _run(request: Request, part: Part, taken: Rows, seconds: float) -> Sequence[Rows]:
+async def _run(request: Request, part: Part, taken: Rows, seconds: float | None) -> Sequence[Rows]:
     """The part's outputs: each one array, or a list of images if they came as one."""
     try:
         return await run_each(request, part.served, part.verb, taken, seconds=seconds)

@@ -17,6 +17,7 @@ from service.errors import DeadlineExceeded, RequestError
 from service.metrics import Metrics
 from service.rows import Rows
 from service.served import Batched, Served
+from service.settings import Settings
 
 T = TypeVar("T")
 
@@ -46,23 +47,26 @@ async def run_each(
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
         ClientDisconnect: the caller left; likewise.
     """
-    deadline = _deadline(request, seconds)
-    batched = await _in_time(request, served.run_each(verb, rows, deadline=deadline))
+    deadline = _deadline(request, seconds, served.large_pixels(verb, rows))
+    progress = getattr(request.state, "progress", None)
+    running = served.run_each(verb, rows, deadline=deadline, progress=progress)
+    batched = await _in_time(request, running)
     _count(request, served, verb, len(rows), batched)
     return batched.outputs
 
 
-def _deadline(request: Request, seconds: float | None) -> float:
+def _deadline(request: Request, seconds: float | None, large_pixels: int) -> float:
     """When the request's answer would be of no use, of `time.monotonic`.
 
-    What the caller says in X-Request-Timeout counts from the request's arrival. The setting, or
-    `seconds`, counts from its first run, so that a slow upload does not use it up.
+    What the caller says in X-Request-Timeout counts from the request's arrival. The settings, or
+    `seconds`, count from its first run, so that a slow upload does not use them up.
     """
     state = request.state
     if not hasattr(state, "deadline"):
         if whole := request.scope["state"].get("whole"):
             state.timing["decode"] = time.perf_counter() - whole
-        ours = seconds or request.app.state.settings.request_timeout
+        settings: Settings = request.app.state.settings
+        ours = seconds or settings.request_timeout + settings.megapixel_timeout * large_pixels / 1e6
         # Most callers say nothing, and looking for it costs more than the rest of this.
         said = deadlines.HEADER.lower().encode() in state.headers
         theirs = deadlines.patience(request.headers) if said else math.inf
