@@ -16,6 +16,8 @@ from service.errors import Unprocessable
 
 Images = NDArray[np.uint8]
 
+_AT_ONCE = 2**20  # numbers, so that a large image's noise takes little memory
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -24,9 +26,15 @@ class Gaussian:
     std: float
 
     def __call__(self, images_BHWC: Images, rng: np.random.Generator) -> Images:
-        noise = rng.standard_normal(images_BHWC.shape, dtype=np.float32)
-        noisy = images_BHWC + noise * np.float32(self.std * 255)
-        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        noisy = np.empty_like(images_BHWC)
+        clean, flat = images_BHWC.reshape(-1), noisy.reshape(-1)
+        for start in range(0, clean.size, _AT_ONCE):  # the same numbers as all at once
+            part = clean[start : start + _AT_ONCE]
+            noise = rng.standard_normal(part.shape, dtype=np.float32)
+            noise *= np.float32(self.std * 255)
+            noise += part
+            flat[start : start + _AT_ONCE] = np.clip(np.rint(noise), 0, 255)
+        return noisy
 
     def __str__(self) -> str:
         return f"gaussian:{self.std:g}"

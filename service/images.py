@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from service import png
+from service import kept, png
 from service.errors import TooLarge, Unprocessable
+from service.kept import Kept, on_white
 
 Images = NDArray[np.uint8]
 Opened = Image.Image | png.Plain
@@ -37,6 +38,8 @@ _SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
 # Pillow's raw modes of 16 bits a channel; BGR;16 is a BMP's 5, 6 and 5.
 _SIXTEEN_BITS = re.compile(r"(?!BGR;).*;16[BLN]?")
 _PNG_END = b"IEND\xaeB`\x82"
+
+_BAND = 2**18  # pixels: larger images are converted so many at a time
 
 # Pillow's own guard warns at one size and raises at another; `open_image` has one limit for all.
 Image.MAX_IMAGE_PIXELS = None
@@ -112,9 +115,19 @@ def _kind(mode: str) -> str:
 
 
 def pixels(image: Opened) -> Images:
-    """Decodes an opened image to uint8 `[H,W,1]` (grey) or `[H,W,3]` (RGB).
+    """Decodes an opened image to uint8 `[H,W,1]` (grey) or `[H,W,3]` (RGB), alpha laid on white.
 
-    EXIF orientation is applied, alpha is laid on white, palettes are looked up.
+    EXIF orientation is applied, palettes are looked up.
+
+    Raises:
+        Unprocessable: the pixels are truncated or corrupt.
+    """
+    array, kept = straight(image)
+    return array if kept is None or kept.alpha is None else on_white(array, kept.alpha)
+
+
+def straight(image: Opened) -> tuple[Images, Kept | None]:
+    """The same without alpha's effect on them, and what the file holds beside.
 
     Raises:
         Unprocessable: the pixels are truncated or corrupt.
@@ -123,23 +136,34 @@ def pixels(image: Opened) -> Images:
         array = image.pixels()
         if array is None:
             raise Unprocessable(f"the image is truncated or corrupt: {_SEND}")
-        return array
+        return array, None
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:  # a decoder fed hostile bytes may raise anything
         raise Unprocessable(f"the image is truncated or corrupt: {_SEND}") from error
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        grey = image.mode in ("L", "LA", "La")
+    grey = image.mode in ("1", "L", "LA", "La")
+    transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+    if transparent:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("L" if grey else "RGB")
-    elif image.mode in ("P", "RGBX"):
-        image = image.convert("RGB")
-    array = np.asarray(image)
-    return array[:, :, None] if array.ndim == 2 else array
+    beside = kept.of(image)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if grey else "RGB")
+    return _array(image), beside
+
+
+def _array(image: Image.Image) -> Images:
+    """uint8 `[H,W,C]`; of a large image band by band, since Pillow makes two copies of a whole."""
+    channels = len(image.getbands())
+    if image.width * image.height <= _BAND:
+        return np.asarray(image).reshape(image.height, image.width, channels)
+    array = np.empty((image.height, image.width, channels), np.uint8)
+    step = max(1, _BAND // image.width)
+    for top in range(0, image.height, step):
+        end = min(top + step, image.height)
+        band = np.asarray(image.crop((0, top, image.width, end)))
+        array[top:end] = band.reshape(end - top, image.width, channels)
+    return array
 
 
 def decode(data: bytes, *, max_pixels: int = 50_000_000) -> Images:
@@ -147,15 +171,23 @@ def decode(data: bytes, *, max_pixels: int = 50_000_000) -> Images:
     return pixels(open_image(data, max_pixels=max_pixels))
 
 
-def encode(image: Images, media_type: str = "image/png") -> bytes:
+def encode(image: Images, media_type: str = "image/png", beside: Kept | None = None) -> bytes:
     """An image `[H,W,1]` or `[H,W,3]` as a file: lossless, but for `image/jpeg`.
 
-    Its sides must not exceed `LONGEST_SIDE` of the media type.
+    Its sides must not exceed `LONGEST_SIDE` of the media type. JPEG has no alpha: there it lies
+    on white.
     """
+    profile, alpha = b"", None
+    if beside is not None:
+        profile, alpha = beside.profile(image.shape[2]), beside.alpha
+    if alpha is not None:
+        lossy = media_type == "image/jpeg"
+        image = on_white(image, alpha) if lossy else np.concatenate([image, alpha], axis=2)
     if media_type == png.MEDIA_TYPE:
-        return png.write(image)
+        return png.write(image, profile)
     buffer = io.BytesIO()
-    _pillow(image).save(buffer, MEDIA_TYPES[media_type], **_OPTIONS[media_type])
+    options = _OPTIONS[media_type] | ({"icc_profile": profile} if profile else {})
+    _pillow(image).save(buffer, MEDIA_TYPES[media_type], **options)
     return buffer.getvalue()
 
 
@@ -179,7 +211,11 @@ def with_channels(image: Images, channels: int) -> Images:
     if channels == 3:
         return np.repeat(image, 3, axis=2)
     weights = np.array([19595, 38470, 7471], np.uint32)  # of 65536, as Pillow has them
-    return ((image @ weights + 0x8000) >> 16).astype(np.uint8)[:, :, None]
+    grey = np.empty((*image.shape[:2], 1), np.uint8)
+    step = max(1, _BAND // image.shape[1])
+    for top in range(0, len(image), step):  # the sums take twelve times the pixels' room
+        grey[top : top + step, :, 0] = (image[top : top + step] @ weights + 0x8000) >> 16
+    return grey
 
 
 def resize(image: Images, height: int, width: int) -> Images:

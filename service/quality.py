@@ -57,7 +57,7 @@ def measure(
     height, width, channels = images.shape[1:]
     step = max(1, _SLICE_PIXELS // (height * width * channels))
     parts = [
-        _measure(_unit(images[i : i + step]), _unit(references[i : i + step]))
+        _measure(images[i : i + step], references[i : i + step])
         for i in range(0, len(images), step)
     ]
     return Quality(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -68,30 +68,33 @@ def _unit(images: NDArray[np.uint8] | NDArray[np.floating]) -> Array:
     return images.astype(np.float64) / scale
 
 
-def _measure(x_BHWC: Array, y_BHWC: Array) -> tuple[Array, Array, Array, Array]:
-    axes = (1, 2, 3)
-    mse = np.square(x_BHWC - y_BHWC).mean(axes)
-    power = np.square(y_BHWC).mean(axes)
+def _measure(
+    images: NDArray[np.uint8] | NDArray[np.floating],
+    references: NDArray[np.uint8] | NDArray[np.floating],
+) -> tuple[Array, Array, Array, Array]:
+    count, height, width, channels = images.shape
+    numbers = height * width * channels
+    mse, power, ssim = np.zeros(count), np.zeros(count), np.zeros(count)
+    rows, columns = height - _WINDOW + 1, width - _WINDOW + 1
+    has_ssim = min(rows, columns) > 0
+    step = max(1, _SLICE_PIXELS // (width * channels))
+    for top in range(0, height, step):  # one band of rows, but for a large image
+        x_BHWC = _unit(images[:, top : top + step + _WINDOW - 1])
+        y_BHWC = _unit(references[:, top : top + step + _WINDOW - 1])
+        own = slice(0, min(step, height - top))
+        mse += np.square(x_BHWC[:, own] - y_BHWC[:, own]).sum((1, 2, 3))
+        power += np.square(y_BHWC[:, own]).sum((1, 2, 3))
+        if has_ssim and top < rows:
+            ssim += _similarity(x_BHWC, y_BHWC).sum((1, 2, 3))
+    mse /= numbers
+    power /= numbers
     with np.errstate(divide="ignore", invalid="ignore"):
         psnr = np.minimum(-10 * np.log10(mse), PSNR_CAP)
         # A black reference has no signal and a perfect answer no noise; both have a sign.
         snr = np.clip(10 * (np.log10(power) - np.log10(mse)), -PSNR_CAP, PSNR_CAP)
     snr = np.where(mse == 0, PSNR_CAP, snr)
-    return mse, psnr, _ssim(x_BHWC, y_BHWC), snr
-
-
-def _ssim(x_BHWC: Array, y_BHWC: Array) -> Array:
-    count, height, width, channels = x_BHWC.shape
-    if min(height, width) < _WINDOW:
-        return np.full(count, np.nan)
-    rows, columns = height - _WINDOW + 1, width - _WINDOW + 1
-    step = max(1, _SLICE_PIXELS // (width * channels))
-    total: Array = np.zeros(count)
-    for top in range(0, rows, step):  # one band of rows, but for a large image
-        band = slice(top, min(top + step, rows) + _WINDOW - 1)
-        total += _similarity(x_BHWC[:, band], y_BHWC[:, band]).sum((1, 2, 3))
-    mean: Array = total / (rows * columns * channels)
-    return mean
+    ssim = ssim / (rows * columns * channels) if has_ssim else np.full(count, np.nan)
+    return mse, psnr, ssim, snr
 
 
 def _similarity(x_BHWC: Array, y_BHWC: Array) -> Array:

@@ -133,3 +133,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug, info, warning or error"
     )
+
+    @property
+    def whole_pixels(self) -> int:
+        """The pixels that one request may bring where nothing is cut into tiles."""
+        return min(self.max_pixels, self.max_whole_pixels)

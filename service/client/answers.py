@@ -154,6 +154,19 @@ def denoise_quality(sent: Sequence[Sent]) -> DenoiseQuality | None:
     )
 
 
+def noise_std(sent: Sequence[Sent]) -> tuple[float | None, ...]:
+    """Of each image; None where an answer does not say."""
+    found: list[float | None] = []
+    for each in sent:
+        if each.array is None:
+            count = len(each.json.get("images") or ())
+            found += each.json.get("noise_std") or [None] * count
+        else:
+            said = each.response.headers.get("Noise-Std") if len(each.array) == 1 else None
+            found += [float(said) if said else None] * len(each.array)
+    return tuple(found)
+
+
 def reconstruct_quality(sent: Sequence[Sent]) -> ReconstructQuality | None:
     """Of all images together; None where the answers have none."""
     parts = [part for each in sent if (part := _quality(ReconstructQuality, each))]

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from service import npy
+from service.client import parts
 from service.client.answers import Sent
 from service.client.errors import ServiceError, TooLarge
 from service.client.exchange import Ask, Retries, Steps, good
+from service.client.parts import Progress
 from service.client.pictures import Body, Item, size
 
 Sendable = TypeVar("Sendable", bound=Item)
@@ -20,6 +22,7 @@ JSON = "application/json"
 # Raw arrays cost no codec; where the images are of several sizes, JSON has them.
 RAW = f"{npy.MEDIA_TYPE}, {JSON};q=0.5"
 AUTO = "auto"
+_LARGE = 2**19  # bytes; a photograph, or hundreds of digits
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,16 @@ def asking(
     accept: str = JSON,
     body: Body | None = None,
     request_id: str = "",
+    told: Progress | None = None,
 ) -> Ask:
     """A request; options that are None are left to the service."""
     said = {name: _text(value) for name, value in (query or {}).items() if value is not None}
     if "/" in said.get("model", ""):  # as a model is written: NAME/VERSION
         said["model"], _, version = said["model"].partition("/")
         said.setdefault("version", version)
+    accept = f"{parts.MEDIA_TYPE}, {accept}" if told else accept
     headers = {"Accept": accept, "X-Request-ID": request_id or uuid.uuid4().hex}
-    return Ask(method, path, said, headers, body or Body())
+    return Ask(method, path, said, headers, body or Body(), told)
 
 
 def in_batches(
@@ -64,11 +69,15 @@ def in_batches(
     references: Sequence[Sendable] = (),
     seed: int | None = None,
     alike: bool = False,
+    tells: bool = False,
+    progress: Progress | None = None,
 ) -> Steps[list[Sent]]:
     """Sends items in as few requests as they fit in, one after the other, under one id.
 
     The model that answers the first answers all. With `alike`, only items of one shape go
-    together. A request's seed is `seed` and the place of its first item.
+    together. A request's seed is `seed` and the place of its first item. Where the route `tells`
+    how far it is, large requests have it do so even if nobody asks for `progress`: the timeout
+    counts from the last sign of life then.
 
     Raises:
         ServiceError: of the first request that fails; `extra["index"]` counts over all items.
@@ -85,6 +94,7 @@ def in_batches(
             accept=accept,
             body=body(items[start:end], references[start:end]),
             request_id=request_id,
+            told=_telling(progress, start, end, items) if tells else None,
         )
         try:
             answer = Sent((yield from good(ask, retries)))
@@ -98,7 +108,20 @@ def in_batches(
         if query.get("model") == AUTO:
             query = {**query, "model": answer.model.name, "version": answer.model.version}
         sent.append(answer)
+        if progress:
+            progress(end / len(items))
     return sent
+
+
+def _telling(
+    progress: Progress | None, start: int, end: int, items: Sequence[Item]
+) -> Progress | None:
+    """What is told how much of items `start` to `end` is done; None if nobody needs to be."""
+    if progress:
+        return lambda share: progress((start + share * (end - start)) / len(items))
+    if sum(size(item)[0] for item in items[start:end]) < _LARGE:
+        return None
+    return lambda _: None
 
 
 def _spans(

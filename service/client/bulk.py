@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Sized
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 
 from service.client.errors import AbilityMissing, NotFound, ServiceError, Unreachable
+from service.client.parts import Progress as Told
 from service.client.shells import AsyncClient
 from service.errors import AutoencoderError
 
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 Group = list[tuple[int, Path]]
 """Files, each with its place among all."""
-Work = Callable[[AsyncClient, Group], Awaitable[Sequence[T]]]
+Work = Callable[[AsyncClient, Group, Told], Awaitable[Sequence[T]]]
 
 # These bound the memory: so many requests at a time, of so many files or pixels.
 AT_ONCE = 4
@@ -177,9 +179,16 @@ async def _for_each(
     with Progress(*columns, *clock, console=terminal, disable=not terminal.is_terminal) as progress:
         task = progress.add_task(doing, total=len(files))
 
+        begun: dict[int, float] = {}  # of groups under way, in files
+
+        def show(group: Group, share: float) -> None:
+            begun[group[0][0]] = share * len(group)
+            finished = len(done) + len(failed)
+            progress.update(task, completed=finished + math.fsum(begun.values()))
+
         async def do(group: Group) -> None:
             try:
-                results = await work(client, group)
+                results = await work(client, group, lambda share: show(group, share))
             except _OF_ALL:
                 raise
             except _OF_ONE as error:
@@ -193,7 +202,8 @@ async def _for_each(
                     terminal.print(f"{path}: {failed[place]}", style="red")
             else:
                 done.update(zip((place for place, _ in group), results, strict=True))
-            progress.advance(task, len(group))
+            begun.pop(group[0][0], None)
+            progress.update(task, completed=len(done) + len(failed) + math.fsum(begun.values()))
 
         async def worker() -> None:
             for group in waiting:  # shared: each worker takes the next

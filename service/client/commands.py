@@ -18,6 +18,7 @@ from rich.table import Table
 
 from service.client import bulk, latent_files
 from service.client.bulk import Group, Report, Usage, Work, for_each
+from service.client.parts import Progress as Told
 from service.client.results import (
     Denoised,
     Floats,
@@ -51,7 +52,7 @@ def _denoise(options: Namespace) -> int:
     if options.scores and not originals and not options.simulate:
         raise Usage("--scores needs --references FOLDER to score against, or --simulate")
 
-    async def call(client: AsyncClient, group: Group) -> Denoised:
+    async def call(client: AsyncClient, group: Group, told: Told) -> Denoised:
         paths = [path for _, path in group]
         return await client.denoise(
             paths,
@@ -59,6 +60,7 @@ def _denoise(options: Namespace) -> int:
             simulate=options.simulate,
             seed=None if options.seed is None else options.seed + group[0][0],
             references=originals and [originals / path.name for path in paths],
+            progress=told if len(group) == 1 else None,  # large pictures go alone
         )
 
     # One file a request where noise is made: a file's is its own then, whatever lies beside it.
@@ -66,7 +68,7 @@ def _denoise(options: Namespace) -> int:
 
 
 def _reconstruct(options: Namespace) -> int:
-    async def call(client: AsyncClient, group: Group) -> Reconstructed:
+    async def call(client: AsyncClient, group: Group, _: Told) -> Reconstructed:
         return await client.reconstruct([path for _, path in group], **_choice(options))
 
     return _rewritten(options, call)
@@ -74,7 +76,7 @@ def _reconstruct(options: Namespace) -> int:
 
 def _rewritten(
     options: Namespace,
-    call: Callable[[AsyncClient, Group], Awaitable[Denoised | Reconstructed]],
+    call: Callable[[AsyncClient, Group, Told], Awaitable[Denoised | Reconstructed]],
     *,
     at_most: int = bulk.FILES,
 ) -> int:
@@ -83,8 +85,8 @@ def _rewritten(
     targets = bulk.targets(files, options.out, in_place=options.in_place)
     targets[0].parent.mkdir(parents=True, exist_ok=True)
 
-    async def work(client: AsyncClient, group: Group) -> list[dict[str, Any]]:
-        made = await call(client, group)
+    async def work(client: AsyncClient, group: Group, told: Told) -> list[dict[str, Any]]:
+        made = await call(client, group, told)
         await asyncio.to_thread(_save, made, [targets[place] for place, _ in group])
         rows = zip(group, _scores(made), strict=True)
         return [{"file": str(path), "model": str(made.model), **row} for (_, path), row in rows]
@@ -112,7 +114,7 @@ def _encode(options: Namespace) -> int:
     as_json = options.out.suffix == ".json"
     models: set[ModelName] = set()
 
-    async def work(client: AsyncClient, group: Group) -> list[latent_files.Row]:
+    async def work(client: AsyncClient, group: Group, _: Told) -> list[latent_files.Row]:
         paths = [path for _, path in group]
         made = await client.encode(paths, **_choice(options), log_variances=as_json)
         models.add(made.model)
@@ -170,7 +172,7 @@ def _sample(options: Namespace) -> int:
 def _classify(options: Namespace) -> int:
     models: set[str] = set()
 
-    async def work(client: AsyncClient, group: Group) -> list[list[tuple[float, str]]]:
+    async def work(client: AsyncClient, group: Group, _: Told) -> list[list[tuple[float, str]]]:
         found = await client.classify([path for _, path in group], **_choice(options))
         models.add(str(found.model))
         named = [zip(row.tolist(), found.classes, strict=True) for row in found.probabilities]

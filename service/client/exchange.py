@@ -15,6 +15,7 @@ import httpx
 
 from service.client import errors
 from service.client.errors import Unreachable
+from service.client.parts import Progress
 from service.client.pictures import Body
 
 T = TypeVar("T")
@@ -22,13 +23,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ask:
-    """Send this; the answer, or the exception that there was instead, is what comes back."""
+    """Send this; the answer, or the exception that there was instead, is what comes back.
+
+    With `told`, the answer is read part by part where the service gives it so.
+    """
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = field(default_factory=Body)
+    told: Progress | None = None
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,14 @@ class Images(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Denoised(Images):
-    """Clean images. `noisy` and `seed` are there with `simulate`, quality with a reference too."""
+    """Clean images. `noisy` and `seed` are there with `simulate`, quality with a reference too.
+
+    `noise_std` is each image's estimated noise, in grey levels of 255; None where it is not known:
+    small images, models of one size, and several arrays in one request.
+    """
 
     quality: DenoiseQuality | None
+    noise_std: tuple[float | None, ...]
     noisy: list[Image] | None = field(repr=False)
     seed: int | None
 

@@ -13,8 +13,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
+from service.client import parts
 from service.client.batches import Limits
 from service.client.exchange import Ask, Outcome, Pause, Retries, Steps
+from service.client.parts import Parts
 from service.client.verbs import Verbs
 
 P = ParamSpec("P")
@@ -96,12 +98,24 @@ class Client:
                     time.sleep(step.seconds)
                     continue
                 try:
-                    outcome = self._http.request(**_request(step))
+                    outcome = self._answer(step)
                 except httpx.RequestError as error:
                     outcome = error
         except StopIteration as done:
             result: T = done.value
             return result
+
+    def _answer(self, ask: Ask) -> httpx.Response:
+        if ask.told is None:
+            return self._http.request(**_request(ask))
+        with self._http.stream(**_request(ask)) as whole:
+            if not parts.are_in(whole):
+                whole.read()
+                return whole
+            told = Parts(whole, ask.told)
+            for data in whole.iter_bytes():
+                told.feed(data)
+        return told.response()
 
     denoise = _sync(Verbs.denoise)
     reconstruct = _sync(Verbs.reconstruct)
@@ -152,12 +166,24 @@ class AsyncClient:
                     await asyncio.sleep(step.seconds)
                     continue
                 try:
-                    outcome = await self._http.request(**_request(step))
+                    outcome = await self._answer(step)
                 except httpx.RequestError as error:
                     outcome = error
         except StopIteration as done:
             result: T = done.value
             return result
+
+    async def _answer(self, ask: Ask) -> httpx.Response:
+        if ask.told is None:
+            return await self._http.request(**_request(ask))
+        async with self._http.stream(**_request(ask)) as whole:
+            if not parts.are_in(whole):
+                await whole.aread()
+                return whole
+            told = Parts(whole, ask.told)
+            async for data in whole.aiter_bytes():
+                told.feed(data)
+        return told.response()
 
     denoise = _async(Verbs.denoise)
     reconstruct = _async(Verbs.reconstruct)

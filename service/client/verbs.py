@@ -16,6 +16,7 @@ from service.client.answers import Sent
 from service.client.batches import AUTO, JSON, RAW, Limits, asking, in_batches
 from service.client.errors import Unreachable
 from service.client.exchange import Retries, Steps, answered, good
+from service.client.parts import Progress
 from service.client.pictures import Body, Picture, Pictures
 from service.client.results import (
     Card,
@@ -54,6 +55,7 @@ class Verbs:
         seed: int | None = None,
         quality: bool = True,
         fit: Fit = "exact",
+        progress: Progress | None = None,
     ) -> Steps[Denoised]:
         """Noisy images to clean images.
 
@@ -67,6 +69,7 @@ class Verbs:
             seed: repeats the same corruption.
             quality: False measures nothing, which is faster.
             fit: `resize` resamples images of a wrong size, which `exact` refuses.
+            progress: called with the share that is done, from 0 to 1: a photograph takes long.
         """
         if simulate is None:
             seed = None
@@ -80,11 +83,14 @@ class Verbs:
             references=references,
             accept=RAW if simulate is None and references is None else JSON,
             seed=seed,
+            tells=True,
+            progress=progress,
         )
         return Denoised(
             **answers.common(sent),
             images=answers.images(sent),
             quality=answers.denoise_quality(sent),
+            noise_std=answers.noise_std(sent),
             noisy=answers.images(sent, "noisy") if simulate else None,
             seed=seed,
         )
@@ -104,7 +110,7 @@ class Verbs:
         """
         query = {"model": model, "version": version, "quality": quality, "fit": fit}
         accept = JSON if quality else RAW
-        sent = yield from self._send("/reconstruct", query, images, accept=accept)
+        sent = yield from self._send("/reconstruct", query, images, accept=accept, tells=True)
         return Reconstructed(
             **answers.common(sent),
             images=answers.images(sent),
@@ -266,6 +272,8 @@ class Verbs:
         references: Pictures | None = None,
         accept: str = JSON,
         seed: int | None = None,
+        tells: bool = False,
+        progress: Progress | None = None,
     ) -> Steps[list[Sent]]:
         items = pictures.items(images)
         originals = [] if references is None else pictures.items(references)
@@ -284,6 +292,8 @@ class Verbs:
                 accept=accept,
                 references=originals,
                 seed=seed,
+                tells=tells,
+                progress=progress,
             )
         )
 

@@ -74,7 +74,7 @@ class Part:
             TooLarge: it does.
         """
         # Only whole models cut large images into tiles.
-        limit = settings.max_pixels if self.verb == "reconstruct" else settings.max_whole_pixels
+        limit = settings.max_pixels if self.verb == "reconstruct" else settings.whole_pixels
         if pixels > limit:
             raise TooLarge(
                 f"{pixels} pixels in one request; up to {limit} are taken: send a smaller batch"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel
 from werkzeug.datastructures import MIMEAccept
@@ -15,6 +16,8 @@ from werkzeug.http import parse_accept_header
 from service import images, npy
 from service.errors import NotAcceptable
 from service.images import Images
+from service.routes.keeping import Keeps, flat
+from service.routes.progressing import MIXED
 from service.routes.running import aside
 from service.routes.schemas import ModelName, Timing
 from service.rows import Rows, size
@@ -32,17 +35,26 @@ _COPYING = 32
 
 
 def negotiate(
-    request: Request, kinds: Sequence[str], *, sent: str = "", lacking: Mapping[str, str] = {}
+    request: Request,
+    kinds: Sequence[str],
+    *,
+    sent: str = "",
+    lacking: Mapping[str, str] = {},
+    told: bool = False,
 ) -> str:
     """The media type to answer in: what Accept likes best, else as the request was `sent`.
 
-    `lacking` has the kinds that the route has but cannot give this time, and why.
+    `lacking` has the kinds that the route has but cannot give this time, and why. With `told`,
+    the route can tell its progress, and multipart/mixed says nothing of the last part's kind.
 
     Raises:
         NotAcceptable: Accept allows none of `kinds`.
     """
     first = _LIKE_THE_REQUEST.get(sent, "")
     accept = request.state.headers.get(b"accept", b"").decode("latin-1").strip() or "*/*"
+    if told and MIXED in accept.lower():
+        others = [each for each in accept.split(",") if MIXED not in each.lower()]
+        accept = ",".join(others).strip() or "*/*"
     if accept == "*/*":
         return first if first in kinds else kinds[0]
     offered = sorted(kinds, key=lambda kind: kind != first)
@@ -95,21 +107,25 @@ async def pictures(
     headers: Mapping[str, str] | None = None,
     *,
     columns: int | None = None,
+    kept: Keeps = None,
 ) -> Response:
-    """All images as npy or GIF, or as one picture: the image itself, or a sheet of several."""
+    """All images as npy or GIF, or as one picture: the image itself, or a sheet of several.
+
+    `kept` has what goes with each into a file; an array has no place for it.
+    """
     assert not isinstance(made, list)  # of several sizes, as `image_kinds` does not offer
     batch: Images = made
 
     def write() -> bytes:
         if kind == NPY:
-            return npy.write(batch)
+            return npy.write(np.asarray(flat(batch, kept)))
         if kind == GIF:
             return images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS)
         sheet = batch[0] if len(batch) == 1 else images.grid(batch, columns=columns)
         longest = images.LONGEST_SIDE[kind]
         if max(sheet.shape) > longest:
             raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
-        return images.encode(sheet, kind)
+        return images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None)
 
     body = await aside(write, pixels=batch.size // (_COPYING if kind == NPY else 1))
     return binary(kind, body, served, headers)
@@ -122,11 +138,13 @@ def binary(
     return Response(body, media_type=kind, headers={**_names(served), **(headers or {})})
 
 
-async def base64_png(made: Rows) -> list[str]:
-    """PNGs as JSON carries them."""
+async def base64_png(made: Rows, kept: Keeps = None) -> list[str]:
+    """PNGs as JSON carries them, with what is `kept` of each one's file."""
 
     def write() -> list[str]:
-        return [base64.b64encode(images.encode_png(picture)).decode("ascii") for picture in made]
+        beside = kept or [None] * len(made)
+        files = (images.encode(image, PNG, k) for image, k in zip(made, beside, strict=True))
+        return [base64.b64encode(file).decode("ascii") for file in files]
 
     return await aside(write, pixels=size(made))
 

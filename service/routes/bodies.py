@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from service import images, npy
 from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
 from service.images import MEDIA_TYPES, Images, Opened
+from service.kept import Kept
 from service.routes import multipart
 from service.routes.running import aside
 from service.routes.schemas import ScoredImagesJson
@@ -35,11 +36,15 @@ _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
 
 @dataclass(frozen=True)
 class Upload:
-    """What a caller sent: images, perhaps as many clean references, and the kind of body."""
+    """What a caller sent: images, perhaps as many clean references, and the kind of body.
+
+    `kept` has what the files of images and references hold beside, in that order, where any does.
+    """
 
     kind: Kind
     images: Rows
     references: Rows | None = None
+    kept: Sequence[Kept | None] | None = None
 
 
 # Names that were never registered, and that everybody sends.
@@ -47,9 +52,16 @@ _ALIASES = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp", "image/x-p
 
 
 async def read_upload(
-    request: Request, *, taken: Collection[str] = ANY, references: bool = False
+    request: Request,
+    *,
+    taken: Collection[str] = ANY,
+    references: bool = False,
+    straight: bool = False,
 ) -> Upload:
     """The images of a request, decoded; `references` says whether the route scores against some.
+
+    `straight` leaves the pixels as they are where they are transparent, and alpha in `kept`; else
+    it is laid on white.
 
     Raises:
         UnsupportedMedia: a content type that is not taken.
@@ -61,7 +73,8 @@ async def read_upload(
     content_type, media_type = media_type_of(request, taken)
     body = await read_body(request, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        return Upload("image", together(await decode(request, [body], declared=media_type)))
+        decoded, kept = await _decode(request, [body], straight, declared=media_type)
+        return Upload("image", together(decoded), kept=kept)
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
     kind: Kind
@@ -82,11 +95,12 @@ async def read_upload(
         raise Malformed(
             f"{len(clean)} references for {len(sent)} images: send as many, in their order"
         )
-    decoded = await decode(request, [*sent, *clean], images_sent=len(sent))
+    decoded, kept = await _decode(request, [*sent, *clean], straight, images_sent=len(sent))
     return Upload(
         kind,
         together(decoded[: len(sent)]),
         together(decoded[len(sent) :]) if clean else None,
+        kept,
     )
 
 
@@ -195,13 +209,23 @@ async def _array(body: bytes, settings: Settings) -> Images:
 
 
 async def decode(
+    request: Request, encoded: Sequence[bytes], *, images_sent: int = 1
+) -> list[Images]:
+    """The pixels of encoded images, alpha laid on white. Raises as `read_upload` does."""
+    return (await _decode(request, encoded, straight=False, images_sent=images_sent))[0]
+
+
+async def _decode(
     request: Request,
     encoded: Sequence[bytes],
+    straight: bool,
     *,
     declared: str | None = None,
     images_sent: int = 1,
-) -> list[Images]:
+) -> tuple[list[Images], list[Kept | None] | None]:
     """The pixels of encoded images, of which those after the first `images_sent` are references.
+
+    Also what their files hold beside, where `straight` and any does.
 
     Raises:
         TooLarge: more pixels than are taken in one request; none was decoded then.
@@ -227,14 +251,16 @@ async def decode(
             opened.append(image)
         return opened
 
-    def pixels() -> list[Images]:
-        decoded = []
+    def pixels() -> tuple[list[Images], list[Kept | None] | None]:
+        decoded, beside = list[Images](), list[Kept | None]()
         for i, image in enumerate(opened):
             try:
-                decoded.append(images.pixels(image))
+                array, kept = images.straight(image) if straight else (images.pixels(image), None)
             except RequestError as error:
                 raise _placed(error, i, len(opened), images_sent) from error.__cause__
-        return decoded
+            decoded.append(array)
+            beside.append(kept)
+        return decoded, beside if any(beside) else None
 
     opened = await aside(headers, pixels=sum(map(len, encoded)))
     count = sum(image.width * image.height for image in opened)

@@ -32,6 +32,11 @@ _HEADERS = {
     "Model-Version": ("integer", "its version"),
     "Seed": ("integer", "repeats the same random numbers (binary answers)"),
     "Prior": ("string", "what was drawn from (binary answers)"),
+    "Noise-Std": (
+        "number",
+        "estimated noise of the image, in grey levels of 255; mean over the images, of those for "
+        "which it is known (binary answers)",
+    ),
     "Anomaly-Percentile": ("number", "mean over the images (binary answers)"),
     **dict.fromkeys(QUALITY, ("number", "mean over the images (binary answers)")),
     **dict.fromkeys(BEFORE, ("number", "of the input, against the reference (binary answers)")),
@@ -44,13 +49,28 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def answered(*kinds: str, headers: tuple[str, ...] = ()) -> dict[int | str, dict[str, Any]]:
-    """The 200 answer: the binary kinds beside JSON, and the headers."""
+# What tells how far it is; service/routes/progressing.py.
+_TOLD: dict[str, Any] = {
+    "multipart/mixed": {
+        "schema": {
+            "type": "string",
+            "description": 'JSON parts, `{"done": 3, "total": 96}`, as the work goes on; the last '
+            "part is the answer, or the problem, with its own headers. Its kind is what else "
+            "Accept names, as in `multipart/mixed, image/jpeg`.",
+        }
+    }
+}
+
+
+def answered(
+    *kinds: str, headers: tuple[str, ...] = (), told: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """The 200 answer: the binary kinds beside JSON, and the headers; `told` if part by part."""
     return {
         200: {
             "description": "Chosen by Accept, else like the request: a picture for a picture, "
             "npy for npy, JSON for all else.",
-            "content": dict.fromkeys(kinds, _BINARY),
+            "content": dict.fromkeys(kinds, _BINARY) | (_TOLD if told else {}),
             "headers": {
                 name: {"description": _HEADERS[name][1], "schema": {"type": _HEADERS[name][0]}}
                 for name in (*_ALWAYS, *headers)

@@ -40,7 +40,7 @@ def choose(
     in_tiles = ability in ("denoise", "reconstruct")
     if in_tiles and fit == "exact":
         return served
-    shape, limit = served.manifest.image, request.app.state.settings.max_whole_pixels
+    shape, limit = served.manifest.image, request.app.state.settings.whole_pixels
     pixels = sum(
         math.prod(_size(image.shape, shape))
         for image in sent

@@ -15,7 +15,9 @@ from service.errors import Malformed
 from service.routes import answers, documents, scoring
 from service.routes.bodies import read_upload
 from service.routes.fitting import choose, fitted
+from service.routes.keeping import kept_by
 from service.routes.options import FitQuery, ModelQuery, QualityQuery, SeedQuery, VersionQuery
+from service.routes.progressing import told
 from service.routes.route import VerbRoute
 from service.routes.running import aside, run_each
 from service.routes.schemas import DenoiseAnswer, ReconstructAnswer
@@ -32,7 +34,10 @@ router = APIRouter(
     "/denoise",
     response_model=DenoiseAnswer,
     responses=documents.answered(
-        *answers.ONE_IMAGE, answers.NPY, headers=("Seed", *documents.QUALITY, *documents.BEFORE)
+        *answers.ONE_IMAGE,
+        answers.NPY,
+        headers=("Seed", "Noise-Std", *documents.QUALITY, *documents.BEFORE),
+        told=True,
     ),
     openapi_extra=documents.body_of_images(references=True),
 )
@@ -54,47 +59,58 @@ async def denoise(
 ) -> Response:
     """Noisy images to clean images. With references or `simulate`, quality before and after."""
     corrupt = corruption.parse(simulate) if simulate is not None else None
-    upload = await read_upload(request, references=True)
+    upload = await read_upload(request, references=True, straight=True)
     if corrupt and upload.references is not None:
         raise Malformed("simulate takes the upload as clean: send no references with it")
     served = choose(request, "denoise", upload.images, model=model, version=version, fit=fit)
+    upload = await kept_by(upload, served.manifest.image)
     taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
-    kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
+    kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking, told=True)
     clean = upload.references
     if clean is not None:
         clean = await fitted(clean, served.manifest.image, fit)
     if corrupt:
         seed = secrets.randbits(32) if seed is None else seed
         clean, taken = taken, await _corrupted(taken, corrupt, seed)
-    (made,) = await run_each(request, served, "reconstruct", taken)
-    scores = (
-        await scoring.before_and_after(request, served, taken, made, clean)
-        if clean is not None and quality
-        else None
-    )
-    if kind != answers.JSON:
-        headers = {"Seed": str(seed)} if corrupt else {}
-        if scores:
-            headers |= scoring.headers(scores.before.mean, "-Before")
-            headers |= scoring.headers(scores.after.mean)
-        return await answers.pictures(kind, made, served, headers)
-    answer = DenoiseAnswer(
-        model=answers.model_name(served),
-        images=await answers.base64_png(made),
-        noisy=await answers.base64_png(taken) if corrupt else None,
-        seed=seed if corrupt else None,
-        quality=scores,
-        timing_ms=answers.timing_ms(request),
-    )
-    return await answers.json_answer(answer, served, count=len(made))
+
+    async def answer() -> Response:
+        (made,) = await run_each(request, served, "reconstruct", taken)
+        scores = (
+            await scoring.before_and_after(request, served, taken, made, clean)
+            if clean is not None and quality
+            else None
+        )
+        noise = await scoring.noise_stds(served, taken, made)
+        if kind != answers.JSON:
+            headers = {"Seed": str(seed)} if corrupt else {}
+            headers |= scoring.noise_headers(noise)
+            if scores:
+                headers |= scoring.headers(scores.before.mean, "-Before")
+                headers |= scoring.headers(scores.after.mean)
+            return await answers.pictures(kind, made, served, headers, kept=upload.kept)
+        body = DenoiseAnswer(
+            model=answers.model_name(served),
+            images=await answers.base64_png(made, upload.kept),
+            noisy=await answers.base64_png(taken) if corrupt else None,
+            seed=seed if corrupt else None,
+            quality=scores,
+            noise_std=noise,
+            timing_ms=answers.timing_ms(request),
+        )
+        return await answers.json_answer(body, served, count=len(made))
+
+    return await told(request, answer)
 
 
 @router.post(
     "/reconstruct",
     response_model=ReconstructAnswer,
     responses=documents.answered(
-        *answers.ONE_IMAGE, answers.NPY, headers=("Anomaly-Percentile", *documents.QUALITY)
+        *answers.ONE_IMAGE,
+        answers.NPY,
+        headers=("Anomaly-Percentile", *documents.QUALITY),
+        told=True,
     ),
     openapi_extra=documents.body_of_images(),
 )
@@ -106,26 +122,31 @@ async def reconstruct(
     fit: FitQuery = "exact",
 ) -> Response:
     """Images through the bottleneck and back, scored against themselves."""
-    upload = await read_upload(request)
+    upload = await read_upload(request, straight=True)
     served = choose(request, "reconstruct", upload.images, model=model, version=version, fit=fit)
+    upload = await kept_by(upload, served.manifest.image)
     taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
-    kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
-    (made,) = await run_each(request, served, "reconstruct", taken)
-    scores = await scoring.against_input(request, served, made, taken) if quality else None
-    if kind != answers.JSON:
-        headers = {}
-        if scores:
-            headers = scoring.headers(scores.mean)
-            headers["Anomaly-Percentile"] = f"{np.mean(scores.anomaly_percentile):.4g}"
-        return await answers.pictures(kind, made, served, headers)
-    answer = ReconstructAnswer(
-        model=answers.model_name(served),
-        images=await answers.base64_png(made),
-        quality=scores,
-        timing_ms=answers.timing_ms(request),
-    )
-    return await answers.json_answer(answer, served, count=len(made))
+    kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking, told=True)
+
+    async def answer() -> Response:
+        (made,) = await run_each(request, served, "reconstruct", taken)
+        scores = await scoring.against_input(request, served, made, taken) if quality else None
+        if kind != answers.JSON:
+            headers = {}
+            if scores:
+                headers = scoring.headers(scores.mean)
+                headers["Anomaly-Percentile"] = f"{np.mean(scores.anomaly_percentile):.4g}"
+            return await answers.pictures(kind, made, served, headers, kept=upload.kept)
+        body = ReconstructAnswer(
+            model=answers.model_name(served),
+            images=await answers.base64_png(made, upload.kept),
+            quality=scores,
+            timing_ms=answers.timing_ms(request),
+        )
+        return await answers.json_answer(body, served, count=len(made))
+
+    return await told(request, answer)
 
 
 async def _corrupted(clean: Rows, corrupt: Corruption, seed: int) -> Rows:

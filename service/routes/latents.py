@@ -163,7 +163,7 @@ def _decoder_of(
 def _check_size(request: Request, served: Served, latents: Rows) -> None:
     """Refuses what would decode to more pixels than one request may send."""
     pixels = size(latents) * served.pixels_per_latent
-    limit = request.app.state.settings.max_whole_pixels
+    limit = request.app.state.settings.whole_pixels
     if pixels > limit:
         raise TooLarge(
             f"these latents would become {round(pixels)} pixels; up to {limit} are made in one "

@@ -156,7 +156,7 @@ def _sampler(
 
 def _check_size(request: Request, count: int, pixels: int) -> None:
     """Refuses to make more pixels than one request may send."""
-    limit = request.app.state.settings.max_whole_pixels
+    limit = request.app.state.settings.whole_pixels
     if count * pixels > limit:
         raise TooLarge(
             f"{count} images of {pixels} pixels; up to {limit} pixels are made in one request: "

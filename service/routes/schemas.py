@@ -102,6 +102,13 @@ class DenoiseAnswer(ImagesAnswer):
     """The JSON answer of POST /denoise."""
 
     quality: DenoiseQuality | None
+    noise_std: list[float | None] | None = Field(
+        default=None,
+        description="per image: the standard deviation of its noise, in grey levels of 255, "
+        "estimated from what was taken off; null for models of one size and for images of fewer "
+        "than 64 blocks of 8x8 pixels",
+        examples=[[24.6]],
+    )
     noisy: list[str] | None = Field(default=None, description="with simulate: what was denoised")
     seed: int | None = Field(default=None, description="with simulate: repeats the same noise")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from fastapi import Request
 
-from service import quality
+from service import noise, quality
 from service.errors import Unprocessable
+from service.noise import is_enough
 from service.quality import Quality
 from service.routes.running import aside
 from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
@@ -46,6 +48,27 @@ async def against_input(
     for percentile in percentiles:
         anomaly.observe(percentile)
     return ReconstructQuality(**dict(scores), anomaly_percentile=percentiles)
+
+
+async def noise_stds(served: Served, noisy: Rows, cleaned: Rows) -> list[float | None] | None:
+    """How strong the noise of each image was; None for models of one size, and small images.
+
+    Only a model for pictures of any size is asked: the digits of the others are too small to say.
+    """
+    if served.manifest.image.height is not None or not any(map(is_enough, noisy)):
+        return None
+
+    def measure() -> list[float | None]:
+        found = map(noise.std, noisy, cleaned)
+        return [None if std is None else round(std, 2) for std in found]
+
+    return await aside(measure, pixels=size(noisy))
+
+
+def noise_headers(measured: Sequence[float | None] | None) -> dict[str, str]:
+    """`Noise-Std`, the mean of those that are known, for answers that are binary."""
+    known = [std for std in measured or () if std is not None]
+    return {"Noise-Std": f"{math.fsum(known) / len(known):.4g}"} if known else {}
 
 
 def scored(measured: Quality) -> Scored:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service import manifest
+from service.errors import Overloaded
 from service.large import LargeImages
 from service.manifest import ImageShape
 from service.model import Model
@@ -57,9 +60,7 @@ def test_the_cores_are_the_image_and_each_is_seen_with_its_surroundings(h, w, co
 
 def large(reconstruct, shape: ImageShape, tiling, **changes) -> LargeImages:
     given = Settings(models_dir=MODELS, **changes)
-    return LargeImages(
-        reconstruct, shape, executor=tiling, settings=given, seconds_per_byte=1e-6
-    )
+    return LargeImages(reconstruct, shape, executor=tiling, settings=given, seconds_per_byte=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,110 @@ async def test_a_models_answer_in_tiles_is_that_of_the_whole_image(folder, std, 
     difference = np.abs(run.outputs[0][0].astype(int) - whole)
     assert difference.max() <= 1, f"{difference.max()} grey levels at most"
     assert (difference > 0).mean() < 0.005
+
+
+GREY = ImageShape(height=None, width=None, channels=1)
+PIXELS = np.random.default_rng(1).integers(0, 200, (2, 300, 290, 1), dtype=np.uint8)
+
+
+class Slow:
+    """Adds 50, and remembers what it ran; `stop` is asked before each run."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self.go = threading.Semaphore(0)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        time.sleep(0.002)  # what takes no time at all runs on the event loop
+        assert self.go.acquire(timeout=30)
+        self.shapes.append(batch.shape)
+        return batch + np.uint8(50)
+
+    def free(self) -> None:
+        for _ in range(10_000):
+            self.go.release()
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+
+
+async def test_several_images_and_channels_come_back_as_they_were(tiling):
+    slow = Slow()
+    slow.free()
+    shape = GREY.model_copy(update={"channelwise": True})
+    colour = np.repeat(PIXELS, 3, axis=3) // np.array([1, 2, 3], np.uint8)
+    progress = Progress()
+    runner = large(slow, shape, tiling, tile_pixels=2**14)
+    run = await runner.run(colour, progress=progress)
+    np.testing.assert_array_equal(run.outputs[0], colour + 50)
+    assert {shape[0] for shape in slow.shapes} == {1}, "one channel of one tile at a time"
+    assert {shape[3] for shape in slow.shapes} == {1}
+    assert progress.done == 2 * runner.steps(colour[0])
+    assert runner.backlog.images == runner.backlog.bytes == 0
+    assert runner.backlog.seconds == pytest.approx(0)
+
+
+async def test_what_has_not_begun_when_the_caller_leaves_never_runs(tiling):
+    slow = Slow()
+    runner = large(slow, GREY, tiling, tile_pixels=2**14)
+    steps = runner.steps(PIXELS[0])
+    task = asyncio.create_task(runner.run(PIXELS[:1]))
+    slow.go.release()
+    slow.go.release()
+    await settled()
+    task.cancel()
+    await settled()
+    assert len(slow.shapes) == 2
+    assert runner.queue.statistics.departed == steps - 3, "one was under way"
+    slow.free()
+    await settled()
+    assert len(slow.shapes) == 3
+    assert runner.queue.idle
+    assert runner.backlog.images == 0
+
+
+async def test_two_callers_take_turns(tiling):
+    slow = Slow()
+    runner = large(slow, GREY, tiling, tile_pixels=2**14)
+    firsts, seconds = Progress(), Progress()
+    first = asyncio.create_task(runner.run(PIXELS[:1], progress=firsts))
+    await settled()
+    second = asyncio.create_task(runner.run(PIXELS[1:, :280], progress=seconds))
+    for _ in range(16):
+        slow.go.release()
+    await settled()
+    assert abs(firsts.done - seconds.done) <= 3
+    slow.free()
+    np.testing.assert_array_equal((await first).outputs[0], PIXELS[:1] + 50)
+    np.testing.assert_array_equal((await second).outputs[0], PIXELS[1:, :280] + 50)
+
+
+async def test_a_tile_that_fails_fails_its_image_and_no_other(tiling):
+    calls = []
+
+    def fails(batch: np.ndarray) -> np.ndarray:
+        calls.append(batch)
+        if len(calls) == 3:
+            raise ValueError("broken")
+        return batch
+
+    runner = large(fails, GREY, tiling, tile_pixels=2**14)
+    with pytest.raises(ValueError, match="broken"):
+        await runner.run(PIXELS[:1])
+    await settled()
+    assert len(calls) <= 4
+    assert (await runner.run(PIXELS[1:])).outputs[0].shape == PIXELS[1:].shape
+    assert runner.backlog.images == 0
+
+
+async def test_more_large_images_than_may_wait_are_refused(tiling):
+    slow = Slow()
+    runner = large(slow, GREY, tiling, tile_pixels=2**14, max_waiting=1)
+    first = asyncio.create_task(runner.run(PIXELS[:1]))
+    await settled()
+    with pytest.raises(Overloaded, match="1 images wait"):
+        await runner.run(PIXELS[1:])
+    slow.free()
+    await first

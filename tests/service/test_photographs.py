@@ -1,0 +1,193 @@
+"""Photographs: turned upright, with their profile and alpha, in tiles, and with their noise told."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from service import images, noise, npy
+from service.kept import on_white
+from tests import toys
+from tests.conftest import running
+
+pytestmark = pytest.mark.anyio
+
+RNG = np.random.default_rng(2)
+COLOUR = RNG.integers(0, 200, (310, 290, 3), dtype=np.uint8)  # more than 256x256
+SMALL = COLOUR[:40, :30]
+ALPHA = RNG.integers(0, 256, (310, 290, 1), dtype=np.uint8)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PNG, JPEG = {"Content-Type": "image/png"}, {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="module")
+def photo_models(tmp_path_factory):
+    models = tmp_path_factory.mktemp("photo")
+    toys.identity(models, "toy-photo", size=None, channels=3, add=50)
+    toys.identity(models, "toy-fixed", size=12, channels=3)
+    return models
+
+
+@pytest.fixture
+async def photo(settings, photo_models, anyio_backend):
+    async with running(settings(models_dir=photo_models, tile_pixels=2**14)) as client:
+        yield client
+
+
+def file(array: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/webp"])
+async def test_a_large_picture_in_tiles_is_answered_to_the_pixel(photo, accept):
+    answer = await photo.post("/denoise", content=file(COLOUR), headers=PNG | {"Accept": accept})
+    np.testing.assert_array_equal(images.decode(answer.content), COLOUR + 50)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 1999), (17, 33), (3, 10_001)])
+async def test_any_size_is_answered(photo, size):
+    image = RNG.integers(0, 200, (*size, 3), dtype=np.uint8)
+    answer = await photo.post("/denoise?model=toy-photo", content=file(image), headers=PNG)
+    np.testing.assert_array_equal(images.decode(answer.content), image + 50)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("image", [SMALL, COLOUR], ids=["small", "large"])
+async def test_a_photograph_comes_back_upright_and_says_no_other_orientation(photo, turn, image):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    sent = file(image, "JPEG", exif=exif, quality=95)
+    upright = {
+        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, 3),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: np.rot90,
+    }[turn](np.asarray(opened(sent)))  # fmt: skip
+    for accept in ("image/png", "image/jpeg"):
+        answer = await photo.post("/denoise", content=sent, headers=JPEG | {"Accept": accept})
+        made = opened(answer.content)
+        assert 0x0112 not in made.getexif()
+        assert made.size == upright.shape[1::-1]
+        if accept == "image/png":
+            expected = np.minimum(upright.astype(int) + 50, 255)
+            np.testing.assert_array_equal(np.asarray(made), expected)
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/jpeg", "image/webp", "application/json"])
+async def test_the_profile_of_its_colours_is_kept(photo, accept):
+    sent = file(COLOUR, "JPEG", icc_profile=SRGB)
+    answer = await photo.post("/denoise", content=sent, headers=JPEG | {"Accept": accept})
+    body = answer.content
+    if accept == "application/json":
+        body = base64.b64decode(answer.json()["images"][0])
+    assert opened(body).info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize("profile", [b"x" * 200, b"\0" * 16 + b"GRAY" + b"\0" * 200, b"y"])
+async def test_a_profile_that_is_none_for_these_colours_is_left_out(photo, profile):
+    answer = await photo.post("/denoise", content=file(SMALL, icc_profile=profile), headers=PNG)
+    assert answer.status_code == 200
+    assert "icc_profile" not in opened(answer.content).info
+
+
+@pytest.mark.parametrize("accept", ["image/png", "image/webp", "application/json"])
+@pytest.mark.parametrize("side", [30, 290])
+async def test_alpha_passes_a_model_for_any_size_by(photo, accept, side):
+    alpha = ALPHA[:side, :side]
+    sent = file(np.concatenate([COLOUR[:side, :side], alpha], axis=2))
+    answer = await photo.post("/denoise", content=sent, headers=PNG | {"Accept": accept})
+    body = answer.content
+    if accept == "application/json":
+        body = base64.b64decode(answer.json()["images"][0])
+    made = np.asarray(opened(body))
+    np.testing.assert_array_equal(made[..., 3:], alpha)
+    seen = alpha[..., 0] > 0  # what is not seen a file need not keep
+    np.testing.assert_array_equal(made[..., :3][seen], COLOUR[:side, :side][seen] + 50)
+
+
+async def test_where_there_is_no_room_for_alpha_it_lies_on_white(photo):
+    rgba = np.concatenate([COLOUR, ALPHA], axis=2)
+    white = on_white(COLOUR + np.uint8(50), ALPHA)
+    headers = PNG | {"Accept": npy.MEDIA_TYPE}
+    answer = await photo.post("/denoise", content=file(rgba), headers=headers)
+    np.testing.assert_array_equal(npy.read(answer.content)[0], white)
+    answer = await photo.post(
+        "/denoise", content=file(rgba), headers=PNG | {"Accept": "image/jpeg"}
+    )
+    made = np.asarray(opened(answer.content)).astype(int)
+    assert abs(made.mean() - white.mean()) < 1
+    fixed = await photo.post("/denoise?model=toy-fixed", content=file(rgba[:12, :12]), headers=PNG)
+    np.testing.assert_array_equal(
+        np.asarray(opened(fixed.content)), on_white(COLOUR[:12, :12], ALPHA[:12, :12])
+    )
+
+
+async def test_opaque_alpha_says_nothing_and_is_dropped(photo):
+    rgba = np.concatenate([SMALL, np.full((40, 30, 1), 255, np.uint8)], axis=2)
+    answer = await photo.post("/denoise", content=file(rgba), headers=PNG)
+    assert opened(answer.content).mode == "RGB"
+
+
+async def test_a_reference_with_alpha_is_compared_as_its_image_is(photo):
+    rgba = file(np.concatenate([COLOUR, ALPHA], axis=2))
+    parts = [("images", ("a.png", rgba, "image/png")), ("references", ("a.png", rgba, "image/png"))]
+    quality = (await photo.post("/denoise?model=toy-photo", files=parts)).json()["quality"]
+    assert quality["before"]["mean"]["psnr"] == 100
+    assert quality["after"]["mean"]["mse"] == pytest.approx((50 / 255) ** 2)
+
+
+def picture(std: float, height: int = 400, width: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of flat, smooth and textured places, and one with noise."""
+    rows, columns = np.mgrid[:height, :width]
+    clean = 90 + 60 * np.sin(rows / 40) + 30 * np.cos(columns / 25)
+    clean[:, width // 2 :] += 30 * np.sign(np.sin(rows * columns / 90))[:, width // 2 :]
+    clean = np.clip(clean, 0, 255)[..., None]
+    noisy = clean + np.random.default_rng(0).normal(0, std, clean.shape)
+    return clean.astype(np.uint8), np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("std", [2, 10, 25])
+def test_the_noise_that_was_taken_off_is_measured(std):
+    clean, noisy = picture(std)
+    assert noise.std(noisy, clean) == pytest.approx(std, rel=0.05, abs=0.2)
+    assert noise.std(np.repeat(noisy, 3, 2), np.repeat(clean, 3, 2)) == pytest.approx(
+        noise.std(noisy, clean), rel=1e-3
+    )
+
+
+def test_texture_that_was_lost_with_the_noise_does_not_count():
+    clean, noisy = picture(10)
+    blurred = clean.copy()
+    blurred[:, 300:] = 100  # what a bad denoiser makes of the textured half
+    flat = noise.std(noisy[:, :300], clean[:, :300])
+    blurred[::2, 300:] = 140
+    assert noise.std(noisy, blurred) == pytest.approx(flat, rel=0.1)
+
+
+def test_a_small_image_says_nothing_of_its_noise():
+    clean, noisy = picture(10)
+    assert noise.std(noisy[:63, :64], clean[:63, :64]) is None
+    assert noise.std(noisy[:64, :64], clean[:64, :64]) is not None
+
+
+async def test_the_answer_says_how_noisy_the_picture_was(photo):
+    answer = await photo.post("/denoise", content=file(COLOUR), headers=PNG)
+    assert float(answer.headers["Noise-Std"]) == pytest.approx(50)
+    parts = [("images", (f"{i}.png", file(each), "image/png")) for i, each in
+             enumerate((COLOUR, SMALL))]  # fmt: skip
+    answer = await photo.post("/denoise?model=toy-photo", files=parts)
+    assert answer.json()["noise_std"] == [pytest.approx(50), None]
+    answer = await photo.post("/denoise", content=file(SMALL[:12, :12]), headers=PNG)
+    assert answer.headers["Model-Name"] == "toy-fixed"
+    assert "Noise-Std" not in answer.headers
