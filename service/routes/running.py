@@ -47,7 +47,10 @@ async def run_each(
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
         ClientDisconnect: the caller left; likewise.
     """
-    deadline = _deadline(request, seconds, served.large_pixels(verb, rows))
+    large = served.large_pixels(verb, rows)
+    if large:  # the answer is as large again, and held while the tiles run
+        request.state.share.take(3 * large)
+    deadline = _deadline(request, seconds, large)
     progress = getattr(request.state, "progress", None)
     running = served.run_each(verb, rows, deadline=deadline, progress=progress)
     batched = await _in_time(request, running)
