@@ -23,8 +23,29 @@ from tests.training.conftest import write_mnist
 from training.data import CHECKOUT
 from training.locks import claimed
 
-APART = "unshare --user --map-root-user --pid --fork --kill-child --mount-proc --uts --net".split()
-SEARCH = "search --draws 3 --folds 2 --epochs 3 --processes 1 --together".split()
+APART = [
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--uts",
+    "--net",
+]
+SEARCH = [
+    "search",
+    "--draws",
+    "3",
+    "--folds",
+    "2",
+    "--epochs",
+    "3",
+    "--processes",
+    "1",
+    "--together",
+]
 TABLE = "docs/reproduction/search-mnist-conv-6.json"
 
 
