@@ -33,6 +33,12 @@ export function picker({ label, picked, say, sets = Object.keys(SETS) }) {
   let current = "";
   const mark = () => {
     for (const [name, button] of buttons) button.setAttribute("aria-pressed", name === current);
+    const chosen = buttons.get(current)?.getBoundingClientRect();
+    const seen = strip.getBoundingClientRect();
+    // Only sideways: scrollIntoView would move the page too.
+    if (chosen && (chosen.left < seen.left || chosen.right > seen.right)) {
+      strip.scrollLeft += chosen.left + chosen.width / 2 - seen.left - seen.width / 2;
+    }
   };
   const take = async (file) => {
     try { picked(await fromFile(file)); } catch (error) { say(error.message); }
