@@ -2,11 +2,13 @@
 
 import * as key from "./key.js";
 import * as npy from "./npy.js";
+import * as parts from "./parts.js";
 
 export const BASE = new URL(".", document.baseURI).href;
 
 const JSON_TYPE = "application/json";
 const NPY = "application/x-npy";
+const PARTS = "multipart/mixed";
 
 /** What the service refused, in its own words. */
 export class Problem extends Error {
@@ -29,16 +31,19 @@ async function ask(url, request = {}) {
   let answer;
   try {
     answer = await fetch(url, { ...request, headers: { ...request.headers, ...key.headers() } });
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Problem("The service does not answer: is it still running?");
   }
   if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  throw new Problem(problem.detail ?? `The service answered ${answer.status}.`, answer.status);
+  throw refused(await answer.json().catch(() => ({})), answer.status);
 }
 
-const post = (path, options, body, headers) =>
-  ask(address(path, options), { method: "POST", body, headers });
+const refused = (problem, status) =>
+  new Problem(problem.detail ?? `The service answered ${status}.`, status);
+
+const post = (path, options, body, headers, signal) =>
+  ask(address(path, options), { method: "POST", body, headers, signal });
 
 /** Anything that the service gives as JSON. */
 export const get = async (path) => (await ask(address(path))).json();
@@ -50,6 +55,16 @@ export const picture = async (path) => URL.createObjectURL(await (await ask(addr
 export async function send(path, options, blob) {
   const headers = { "Content-Type": blob.type, Accept: JSON_TYPE };
   return (await post(path, options, blob, headers)).json();
+}
+
+/** The same of a large picture: `told` gets the share that is done; `signal` gives it up. */
+export async function sendTold(path, options, blob, told, signal) {
+  const headers = { "Content-Type": blob.type, Accept: `${PARTS}, ${JSON_TYPE}` };
+  const answer = await post(path, options, blob, headers, signal);
+  const { type, bytes } = await parts.read(answer, told);
+  const last = JSON.parse(new TextDecoder().decode(bytes));
+  if (type !== JSON_TYPE) throw refused(last, last.status);
+  return last;
 }
 
 /** Frames between two pictures: `{shape, data}`, or a GIF's blob. */

@@ -11,6 +11,7 @@ import { denoising } from "./requests.js";
 
 const MOST_MODELS = 4;
 const FIRST = "mnist-7";
+const LARGE = 256 * 256; // pixels, from which on the service works in tiles
 const NOISES = {
   gaussian: { min: 0, max: 0.6, step: 0.01, value: 0.3, say: (std) => `std ${std.toFixed(2)}` },
   occlusion: { min: 1, max: 20, step: 1, value: 9, say: (side) => `${side}×${side} pixels` },
@@ -23,10 +24,12 @@ export function denoise({ catalog, say, panel, remember }) {
   let seed = 1;
   const amounts = { gaussian: NOISES.gaussian.value, occlusion: NOISES.occlusion.value };
   let cards = [];
+  let underWay = null;
 
   const original = figure("Original", "The original picture");
   const noisy = figure("Noisy", "The picture with noise on it");
   const results = h("div", { className: "figures" });
+  const bar = h("progress", { max: 1, hidden: true, "aria-label": "Denoised so far" });
   const wipe = slider("Before / after", { min: 0, max: 1, step: 0.01, value: 0.3,
     say: (share) => `${Math.round(100 * share)} % noisy`, change: (share) => wipeTo(share) });
   const wipeTo = (share) => {
@@ -48,7 +51,7 @@ export function denoise({ catalog, say, panel, remember }) {
   const element = h("section", { "aria-label": "Denoise" },
     h("h1", { textContent: "Take the noise off" }), pick.element,
     h("div", { className: "controls" }, kind.element, amount.element, again, wipe.element, add),
-    results);
+    bar, results);
   wipeTo(0.3);
 
   function showNoise() {
@@ -100,13 +103,14 @@ export function denoise({ catalog, say, panel, remember }) {
     const calls = models.map(options);
     remember({ image: picture.id, noise: noise === "none" ? noise : `${noise}:${amounts[noise]}`, seed, models: models.join(",") });
     panel.show(denoising(picture, calls));
+    underWay?.abort(); // nobody waits for a large picture of which something else is wanted
     ask(picture, calls, cards);
   }
 
   const ask = latest(async (sent, calls, shown) => {
     try {
       const drawn = drawEncoded(original.canvas, sent.blob);
-      const answers = await Promise.all(calls.map((call) => api.send("denoise", call, sent.blob)));
+      const answers = await (sent.width * sent.height > LARGE ? watched : all)(calls, sent.blob);
       await drawn;
       const simulated = answers[0]?.noisy?.[0] ?? null;
       noisy.element.hidden = !simulated;
@@ -120,14 +124,38 @@ export function denoise({ catalog, say, panel, remember }) {
         await drawEncoded(shown[i].before, answer.noisy?.[0] ?? sent.blob);
         const quality = answer.quality;
         shown[i].element.classList.toggle("best", answers.length > 1 && quality?.after.mean.psnr === best);
-        shown[i].below.replaceChildren(...(quality ? [numbers(quality.after.mean), gain(quality.gain_db)] : []));
+        const std = answer.noise_std?.[0] ?? null;
+        shown[i].below.replaceChildren(
+          ...(quality ? [numbers(quality.after.mean), gain(quality.gain_db)] : []),
+          ...(std === null ? [] : [h("p", { className: "quiet", "data-noise": std,
+            textContent: `Noise of std ${std.toFixed(1)} of 255 taken off` })]));
       }));
       element.dataset.answered = String(1 + Number(element.dataset.answered ?? 0));
       say("");
     } catch (error) {
-      say(error.message);
+      if (error.name !== "AbortError") say(error.message);
     }
   });
+
+  const all = (calls, blob) => Promise.all(calls.map((call) => api.send("denoise", call, blob)));
+
+  /** The same with a bar, until something else is wanted. */
+  async function watched(calls, blob) {
+    underWay = new AbortController();
+    const { signal } = underWay;
+    const shares = calls.map(() => 0);
+    bar.value = 0;
+    bar.hidden = false;
+    try {
+      return await Promise.all(calls.map((call, i) => api.sendTold("denoise", call, blob, (share) => {
+        shares[i] = share;
+        bar.value = shares.reduce((a, b) => a + b) / shares.length;
+      }, signal)));
+    } finally {
+      bar.hidden = true;
+      underWay = null;
+    }
+  }
 
   async function open(parameters) {
     const [asked, strength] = (parameters.get("noise") ?? "").split(":");

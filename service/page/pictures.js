@@ -4,7 +4,7 @@ import { BASE } from "./api.js";
 import { bytes } from "./pixels.js";
 
 const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/bmp"];
-const LONGEST = 1024;
+const LONGEST = 2048;
 // What a link can hold: a drawn digit, not a photograph.
 const LONGEST_LINK = 4000;
 
