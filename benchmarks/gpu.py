@@ -1,26 +1,36 @@
-"""`python -m benchmarks.gpu MODEL`: the ways to run a model on a CUDA device, side by side.
+"""`python -m benchmarks.gpu [MODEL]`: the ways to run a model on a CUDA device, side by side.
 
-onnxruntime as the service runs it, with IO binding (the latents stay on the device), with CUDA
-graphs, each with and without TF32; and the recipe's network in PyTorch, eager and compiled. Prints
-images a second by batch size, and by how many grey levels each way's answers differ from the CPU's.
-Not run by its authors yet: they had no GPU. Needs the extras gpu and training.
+The service over HTTP and its model in this process; onnxruntime bound to the device's memory by
+hand, with and without CUDA graphs, with TF32, with the graphs converted to float16; and the
+recipe's network in PyTorch, eager, compiled and in float16. Prints images a second by batch size,
+and how far each way's answers are from the CPU's. Not run by its authors yet: they had no GPU.
+Needs the extras gpu and training.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
 from benchmarks import payloads
+from benchmarks.contenders import OURS
+from benchmarks.load import closed_loop
+from benchmarks.processes import client, serving
+from benchmarks.workloads import answers
+from service.device_model import DeviceModel
 from service.model import Model
-from service.runtime import check_cuda
+from service.runtime import check_cuda, cuda_options
 from training.networks import Shape
 from training.recipes import named
 
@@ -31,20 +41,11 @@ _SIZES = (1, 8, 64, 256)
 _SECONDS = 1.0
 
 
-class Bound:
-    """Encoder and decoder of one batch size, bound to memory of the device once.
-
-    A captured CUDA graph belongs to the thread that captured it and to its addresses, so that one
-    of these is for one thread and one size.
-    """
+class ByHand:
+    """Encoder and decoder of one batch size, bound to memory of the device once."""
 
     def __init__(self, folder: Path, example: Images, *, tf32: bool, graphs: bool) -> None:
-        cuda = {
-            "cudnn_conv_algo_search": "HEURISTIC",
-            "arena_extend_strategy": "kSameAsRequested",
-            "use_tf32": str(int(tf32)),
-            "enable_cuda_graph": str(int(graphs)),
-        }
+        cuda = cuda_options(tf32=tf32) | {"enable_cuda_graph": str(int(graphs))}
         providers = [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
         self._sessions = [
             ort.InferenceSession(folder / f"{name}.onnx", providers=providers)
@@ -70,28 +71,48 @@ class Bound:
         return made
 
 
-def ways(name: str, folder: Path, example: Images) -> dict[str, Way]:
-    """Every way to run this model at the example's batch size."""
-    made: dict[str, Way] = {"onnxruntime, as served": Model.open(folder, device="cuda").reconstruct}
+def halved(folder: Path, to: Path) -> Path:
+    """The graphs computing in float16; what goes in and comes out stays as it is."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
+
+    for name in ("encoder", "decoder"):
+        graph = convert_float_to_float16(onnx.load(folder / f"{name}.onnx"), keep_io_types=True)
+        onnx.save(graph, to / f"{name}.onnx")
+    return to
+
+
+def served(folder: Path, example: Images, *, tf32: bool) -> Way:
+    """The service's own way, prepared as it prepares itself."""
+    model = DeviceModel.open_on(folder, device="cuda", tf32=tf32)
+    model.prepare(example[0], [1, 8, 32, 128, 256])
+    return model.reconstruct
+
+
+def ways(name: str, folder: Path, half: Path, example: Images) -> Iterator[tuple[str, Way]]:
+    """Every way to run this model at the example's batch size, made when it is its turn."""
     for tf32 in (False, True):
+        yield f"as served{', TF32' * tf32}", served(folder, example, tf32=tf32)
         for graphs in (False, True):
-            what = f"bound{', graphs' * graphs}{', TF32' * tf32}"
-            made[what] = Bound(folder, example, tf32=tf32, graphs=graphs)
+            what = f"by hand{', graphs' * graphs}{', TF32' * tf32}"
+            yield what, ByHand(folder, example, tf32=tf32, graphs=graphs)
+    yield "by hand, graphs, float16", ByHand(half, example, tf32=False, graphs=True)
     _, height, width, channels = example.shape
     net = named(name).net(Shape(channels, height, width)).cuda().eval()
-    for what, run in (("PyTorch", net), ("PyTorch, compiled", torch.compile(net))):
-        made[what] = _in_torch(run)
-    return made
+    yield "PyTorch", _in_torch(net, torch.float32)
+    compiled = torch.compile(net)
+    yield "PyTorch, compiled", _in_torch(compiled, torch.float32)
+    yield "PyTorch, compiled, float16", _in_torch(compiled, torch.float16)
 
 
-def _in_torch(net: Callable[..., object]) -> Way:
+def _in_torch(net: Callable[..., object], dtype: torch.dtype) -> Way:
     """The network on random weights: for its time, not for its answers."""
 
     def run(images: Images) -> Images:
-        with torch.inference_mode():
+        half = torch.autocast("cuda", dtype, enabled=dtype is torch.float16)
+        with torch.inference_mode(), half:
             x_BCHW = torch.from_numpy(images).cuda().permute(0, 3, 1, 2).float() / 255
             output = net(x_BCHW, torch.Generator("cuda")).images  # type: ignore[attr-defined]
-            levels = (output.clamp(0, 1) * 255).round().to(torch.uint8)
+            levels = (output.float().clamp(0, 1) * 255).round().to(torch.uint8)
             answer: Images = levels.permute(0, 2, 3, 1).cpu().numpy()
         return answer
 
@@ -109,24 +130,63 @@ def rate(way: Way, images: Images) -> float:
     return runs * len(images) / (time.perf_counter() - started)
 
 
+def over_http(model: str, device: str = "cuda", *, port: int = 8391) -> float:
+    """Images a second through the running service: 256 as npy, 8 connections."""
+    request = OURS.batch(model)
+    contender = replace(OURS, environment={"AUTOENCODER_DEVICE": device})
+    cores = sorted(os.sched_getaffinity(0))
+    with (
+        client(cores[-1:]) as pool,
+        serving(
+            "ours",
+            contender.command(contender.bin, port),
+            port,
+            cores=cores[:-1] or cores,
+            ready=lambda address: answers(address, request) is not None,
+            environment=contender.environment,
+            patience=300.0,
+        ) as server,
+    ):
+        for seconds in (1.0, 5.0):  # the first warms up
+            job = pool.submit(
+                closed_loop, server.address, [request], connections=8, seconds=seconds
+            )
+            measured = job.result()
+    return 256 * measured.answered / measured.seconds
+
+
+def apart(made: Images, expected: Images) -> str:
+    """How far two answers are from each other."""
+    off = made.astype(int) - expected
+    return f"{np.abs(off).max()} grey levels at most, {np.abs(off).mean():.4f} on average"
+
+
 def main() -> None:
     """Prints the table.
 
     Raises:
         DeviceError: this onnxruntime has no CUDA.
     """
-    name = sys.argv[1] if len(sys.argv) > 1 else payloads.DIGITS_MODEL
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
+    parser.add_argument("model", nargs="?", default=payloads.DIGITS_MODEL)
+    name = parser.parse_args().model
     check_cuda()
     folder = payloads.folder(name)
     on_cpu = Model.open(folder)
     print(f"{name} on {torch.cuda.get_device_name()}, onnxruntime {ort.__version__}")
-    for size in _SIZES:
-        images = payloads.variations(payloads.known_image(name), size)
-        expected = on_cpu.reconstruct(images).astype(int)
-        for what, way in ways(name, folder, images).items():
-            off = np.abs(way(images).astype(int) - expected).max()
-            differs = "" if what.startswith("PyTorch") else f", {off} grey levels from the CPU's"
-            print(f"{size:4} images: {what:28} {rate(way, images):12.0f} images/s{differs}")
+    with tempfile.TemporaryDirectory() as scratch:
+        half = halved(folder, Path(scratch))
+        for size in _SIZES:
+            images = payloads.variations(payloads.known_image(name), size)
+            expected = on_cpu.reconstruct(images)
+            for what, way in ways(name, folder, half, images):
+                differs = "" if what.startswith("PyTorch") else apart(way(images), expected)
+                print(f"{size:4} images: {what:28} {rate(way, images):12.0f} images/s  {differs}")
+    print(f" 256 images: through HTTP as npy          {over_http(name):12.0f} images/s")
+
+
+class _Plain(argparse.RawDescriptionHelpFormatter):
+    """The module's own text, as it stands."""
 
 
 if __name__ == "__main__":

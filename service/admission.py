@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from service import images, manifest
+from service.device_model import DeviceModel
 from service.errors import DeviceError, ManifestError
 from service.images import Images
 from service.manifest import Manifest
 from service.model import Model
-from service.settings import Device
+from service.settings import Settings
 
 _UINT8, _FLOAT = "tensor(uint8)", "tensor(float)"
 
@@ -35,7 +36,7 @@ class Golden:
         return bool(np.abs(answer.astype(int) - self.answer).max() <= self.tolerance)
 
 
-def admit(folder: Path, *, device: Device) -> tuple[Manifest, Model, Golden]:
+def admit(folder: Path, settings: Settings) -> tuple[Manifest, Model, Golden]:
     """Reads, opens and tries one model.
 
     Raises:
@@ -44,7 +45,7 @@ def admit(folder: Path, *, device: Device) -> tuple[Manifest, Model, Golden]:
     """
     card = manifest.read(folder)
     try:
-        model = Model.open(folder, device=device)
+        model = _opened(folder, settings)
         golden = Golden(
             _image(card.golden.image), _image(card.golden.reconstruction), card.golden.tolerance
         )
@@ -54,6 +55,8 @@ def admit(folder: Path, *, device: Device) -> tuple[Manifest, Model, Golden]:
         reason = str(error).replace(str(folder), "")[:200]
         raise ManifestError(f"its graphs do not open: {reason}") from error
     _check_signature(card, model)
+    if isinstance(model, DeviceModel) and None not in (card.image.height, card.image.width):
+        model.prepare(golden.image, [int(size) for size in settings.device_batches.split(",")])
     try:
         answer = model.reconstruct(golden.image[None])[0]
     except Exception as error:
@@ -61,6 +64,12 @@ def admit(folder: Path, *, device: Device) -> tuple[Manifest, Model, Golden]:
     if not golden.holds(answer):
         raise ManifestError("its golden image no longer gives the golden answer")
     return card, model, golden
+
+
+def _opened(folder: Path, settings: Settings) -> Model:
+    if settings.device == "cpu":
+        return Model.open(folder)
+    return DeviceModel.open_on(folder, device=settings.device, tf32=settings.tf32)
 
 
 def _image(base64_png: str) -> Images:

@@ -59,6 +59,11 @@ class Catalog(Versions):
             )
         return versions[version]
 
+    def highest(self, name: str) -> Served | None:
+        """The highest served version of a model, if there is any."""
+        versions = self._served.get(name)
+        return versions[max(versions)] if versions else None
+
     def versions(self, name: str) -> list[int]:
         """The served versions of a model, rising."""
         return sorted(self._served.get(name, ()))

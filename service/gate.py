@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 
-from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
 
 from service import deadlines
@@ -15,9 +15,11 @@ from service.catalog import Catalog
 from service.errors import Malformed
 from service.keys import Keys
 from service.settings import Settings
+from service.visit import Visit
 
 _MODEL = re.compile(rb"(?:^|&)model=([\w.-]+)")
 _INFER = re.compile(r"/v2/models/([\w-]+)(?:\.\w+)?/infer")
+_REMEMBERED = 1024  # query strings; with seeds in them there is no end
 
 
 class Gate:
@@ -34,20 +36,24 @@ class Gate:
         )
         self._budget = Budget(settings.max_requests, settings.max_bytes_in_flight)
 
-    def enter(self, scope: Scope, receive: Receive) -> Receive:
-        """A `receive` that counts the body; `scope["state"]["share"]` is the request's share.
+    def share(self) -> Share:
+        """What one request holds: nothing yet."""
+        return Share(self._budget)
+
+    def enter(self, scope: Scope, visit: Visit, receive: Receive) -> Receive:
+        """A `receive` that counts the body as part of the request's share.
 
         Raises:
             Unauthorized, Forbidden, TooManyRequests: its API key says no.
             Overloaded: it cannot be taken now. Its `receive` may raise that too.
         """
-        share = scope["state"]["share"] = Share(self._budget)
         if self._keys is not None:
             self._keys.check(scope)
         if scope["method"] != "POST":  # who watches an overloaded service is let in
             return receive
         self._budget.check()
-        self._check_model(scope)
+        self._check_model(scope, visit)
+        share = visit.share
 
         async def counted() -> Message:
             message = await receive()
@@ -56,22 +62,17 @@ class Gate:
                     share.take(len(body))
                 if not message.get("more_body"):
                     share.count()
-                    scope["state"]["whole"] = time.perf_counter()
+                    visit.whole = time.perf_counter()
             return message
 
         return counted
 
-    def leave(self, scope: Scope, seconds: float) -> None:
-        """The request is over, after so many seconds."""
-        share: Share = scope["state"]["share"]
-        share.release(seconds)
-
-    def _check_model(self, scope: Scope) -> None:
+    def _check_model(self, scope: Scope, visit: Visit) -> None:
         backlog = _backlog(scope)
         if backlog is None or not backlog.images:
             return
         try:
-            seconds = deadlines.patience(Headers(scope=scope))
+            seconds = deadlines.patience(visit.headers)
         except Malformed:  # the route says so
             return
         left = min(seconds, self._settings.request_timeout)
@@ -81,12 +82,18 @@ class Gate:
 
 def _backlog(scope: Scope) -> Backlog | None:
     """That of the model which the request names, if it names no version."""
-    query: bytes = scope["query_string"]
-    if found := _INFER.fullmatch(scope["path"]):
-        name = found[1]
-    elif (named := _MODEL.search(query)) and b"version=" not in query:
-        name = named[1].decode()
-    else:
+    name = _named(scope["path"], scope["query_string"])
+    if name is None:
         return None
     catalog: Catalog = scope["app"].state.catalog
-    return catalog.get(name).backlog if catalog.versions(name) else None
+    served = catalog.highest(name)
+    return served.backlog if served else None
+
+
+@lru_cache(_REMEMBERED)
+def _named(path: str, query: bytes) -> str | None:
+    if found := _INFER.fullmatch(path):
+        return found[1]
+    if (named := _MODEL.search(query)) and b"version=" not in query:
+        return named[1].decode()
+    return None

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import time
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.types import Scope
 
 from service.errors import Forbidden, KeysError, TooManyRequests, Unauthorized
+from service.visit import visit_of
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Keys:
         self._read()
 
     def check(self, scope: Scope) -> None:
-        """Lets the request pass, if it may; `scope["state"]["caller"]` is the key's name.
+        """Lets the request pass, if it may; its visit gets the key's name as `caller`.
 
         Raises:
             Unauthorized: no key, or none that is known.
@@ -95,7 +97,8 @@ class Keys:
         needed = _needed(scope["method"], scope["path"])
         if needed is None:
             return
-        found = self._by_digest.get(hashlib.sha256(_sent(scope)).hexdigest())
+        visit = visit_of(scope)
+        found = self._by_digest.get(hashlib.sha256(_sent(visit.headers)).hexdigest())
         if found is None:
             raise Unauthorized(
                 "send an API key that is known here: Authorization: Bearer KEY, or X-API-Key: KEY",
@@ -103,7 +106,7 @@ class Keys:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         name, key = found
-        scope["state"]["caller"] = name
+        visit.caller = name
         if needed not in key.scopes:
             raise Forbidden(
                 f"this key may {' and '.join(sorted(key.scopes)) or 'nothing'}, and this request "
@@ -160,13 +163,12 @@ class Keys:
         self._by_digest = {key.sha256: (name, key) for name, key in keys.items()}
 
 
-def _sent(scope: Scope) -> bytes:
+def _sent(headers: Mapping[bytes, bytes]) -> bytes:
     """The key that the request brought; empty without one."""
-    headers = dict(scope["headers"])
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() == b"bearer":
-        return bytes(token.strip())
-    return bytes(headers.get(b"x-api-key", b""))
+        return token.strip()
+    return headers.get(b"x-api-key", b"")
 
 
 def _needed(method: str, path: str) -> Permission | None:

@@ -18,11 +18,12 @@ import numpy as np
 
 from service import channels
 from service.backlog import Backlog
-from service.batching import Array, Batcher, Run
+from service.batching import Batcher
 from service.manifest import ImageShape
 from service.progress import Progress
 from service.settings import Settings
 from service.tiling import Tile, tiles
+from service.turns import Array, Run
 
 # More pixels than this go through the queue of tiles, if only as one. Fewer run in milliseconds
 # and are joined with others.
@@ -65,6 +66,7 @@ class LargeImages:
             max_batch=1,
             backlog=Backlog(max_images=_ANY, max_bytes=_ANY),
             seconds_per_byte=seconds_per_byte,
+            in_place=False,
         )
 
     def steps(self, image: Array) -> int:

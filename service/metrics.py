@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     generate_latest,
 )
@@ -26,6 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from service import log
 from service.catalog import Catalog
 from service.served import Batched, Served
+from service.tally import BulkHistogram, Note, Tally
 from service.totals import Totals
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,7 +36,6 @@ _SSIM = (0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0
 # Images like those of the test set fall evenly between 0 and 100; drift gathers at the top.
 _PERCENT = (5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_REMEMBERED = 4096  # label values, of which there are no more than routes, models and verbs
 _DECIBEL = (5, 10, 15, 17.5, 20, 22.5, 25, 27.5, 30, 32.5, 35, 40, 50, 60)
 
 
@@ -57,7 +56,7 @@ class Metrics:
             ["route", "method", "status"],
             registry=self.registry,
         )
-        self.seconds = Histogram(
+        self.seconds = BulkHistogram(
             "autoencoder_request_seconds",
             "Seconds from a request's first byte to its answer's last",
             ["route"],
@@ -82,42 +81,42 @@ class Metrics:
             ["model", "version", "verb"],
             registry=self.registry,
         )
-        self.queue_seconds = Histogram(
+        self.queue_seconds = BulkHistogram(
             "autoencoder_queue_seconds",
             "Seconds a request waited for its run to start",
             ["model"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.infer_seconds = Histogram(
+        self.infer_seconds = BulkHistogram(
             "autoencoder_infer_seconds",
             "Seconds a request's run took",
             ["model"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.batch_images = Histogram(
+        self.batch_images = BulkHistogram(
             "autoencoder_batch_images",
             "Images in the run that answered a request, its own and its neighbours'",
             ["model"],
             buckets=_IMAGES,
             registry=self.registry,
         )
-        self.psnr = Histogram(
+        self.psnr = BulkHistogram(
             "autoencoder_quality_psnr_db",
             "PSNR of answers whose reference is known, in dB",
             ["model", "verb"],
             buckets=_DECIBEL,
             registry=self.registry,
         )
-        self.ssim = Histogram(
+        self.ssim = BulkHistogram(
             "autoencoder_quality_ssim",
             "SSIM of answers whose reference is known",
             ["model", "verb"],
             buckets=_SSIM,
             registry=self.registry,
         )
-        self.anomaly = Histogram(
+        self.anomaly = BulkHistogram(
             "autoencoder_anomaly_percentile",
             "Percent of the model's own test images that it reconstructs with a smaller error",
             ["model"],
@@ -158,14 +157,14 @@ class Metrics:
             multiprocess_mode="max",  # every worker reads the same number from the supervisor
         )
 
-        self.decode_seconds = Histogram(
+        self.decode_seconds = BulkHistogram(
             "autoencoder_decode_seconds",
             "Seconds from a body's last byte to its first run's queue: images decoded and checked",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.encode_seconds = Histogram(
+        self.encode_seconds = BulkHistogram(
             "autoencoder_encode_seconds",
             "Seconds from the last run's end to the answer: quality measured, images encoded",
             ["route"],
@@ -174,30 +173,37 @@ class Metrics:
         )
         self.totals = Totals(self.registry)
 
-        # Looking a metric up by its labels costs more than adding to it.
-        self._of_route = lru_cache(_REMEMBERED)(
-            lambda route, method, status: (
-                self.requests.labels(route, method, status).inc,
-                self.seconds.labels(route).observe,
-                self.decode_seconds.labels(route).observe,
-                self.encode_seconds.labels(route).observe,
-            )
+        self._tally = Tally()
+        # Of label values there are no more than routes, models and verbs.
+        self._of_route = cache(self._notes_of_route)
+        self._of_model = cache(self._notes_of_model)
+
+    def _notes_of_route(self, route: str, method: str, status: int) -> tuple[Note, ...]:
+        return self._notes(
+            self.requests.labels(route, method, status),
+            self.seconds.labels(route),
+            self.decode_seconds.labels(route),
+            self.encode_seconds.labels(route),
         )
-        self._of_model = lru_cache(_REMEMBERED)(
-            lambda model, version, verb: (
-                self.images.labels(model, version, verb).inc,
-                self.queue_seconds.labels(model).observe,
-                self.infer_seconds.labels(model).observe,
-                self.batch_images.labels(model).observe,
-            )
+
+    def _notes_of_model(self, model: str, version: int, verb: str) -> tuple[Note, ...]:
+        return self._notes(
+            self.images.labels(model, version, verb),
+            self.queue_seconds.labels(model),
+            self.infer_seconds.labels(model),
+            self.batch_images.labels(model),
         )
+
+    def _notes(self, counter: Counter, *histograms: BulkHistogram) -> tuple[Note, ...]:
+        counts = [lambda amounts: counter.inc(sum(amounts)), *(h.observe_all for h in histograms)]
+        return tuple(map(self._tally.noting, counts))
 
     def answered(
         self, route: str, method: str, status: int, seconds: float, timing: Mapping[str, float]
     ) -> None:
         """A request was answered, `seconds` after it came; `timing` has its phases in seconds."""
         count, whole, decode, encode = self._of_route(route, method, status)
-        count()
+        count(1)
         whole(seconds)
         if "decode" in timing:
             decode(timing["decode"])
@@ -212,8 +218,13 @@ class Metrics:
         infer(run.infer)
         together(run.images)
 
+    def settle(self) -> None:
+        """Counts what was noted since the last time: see `service.tally`."""
+        self._tally.settle()
+
     def refresh(self, catalog: Catalog, restarts: int) -> None:
-        """Brings what is not counted as it happens up to date: queues, scores and totals."""
+        """Brings what is not counted as it happens up to date."""
+        self.settle()
         self.restarts.set(restarts)
         self.refused_versions.set(len(catalog.refused))
         dropped = log.dropped()

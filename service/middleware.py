@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -16,13 +14,13 @@ from service.errors import RequestError
 from service.gate import Gate
 from service.metrics import Metrics
 from service.problems import answer_to, internal
+from service.visit import Visit
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNMATCHED = "(none)"
 _REFUSED = {408, 429, 503}
 _LEFT = 499  # as nginx counts callers that left before their answer
@@ -33,8 +31,7 @@ PROBES = {"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/h
 class Observe:
     """Gives every answer `X-Request-ID` and `Server-Timing`, and counts it.
 
-    A caller's own `X-Request-ID` is kept if it is a plain token. Routes add phases to
-    `scope["state"]["timing"]`, in seconds.
+    A caller's own `X-Request-ID` is kept if it is a plain token.
     """
 
     def __init__(
@@ -54,20 +51,9 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        # Of a header that was sent twice the first counts, as with starlette's Headers.
-        headers = dict(reversed(scope["headers"]))
-        given = headers.get(b"x-request-id")
-        # An id must be unique, not secret: the operating system's random bytes cost more.
-        request_id = given if given and _ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
-        timing: dict[str, float] = {}
-        scope.setdefault("state", {}).update(
-            request_id=request_id.decode(),
-            timing=timing,
-            started=started,
-            arrived=time.monotonic(),
-            headers=headers,
-        )
+        visit = Visit(dict(reversed(scope["headers"])), self._gate.share())
+        timing = visit.timing
+        scope.setdefault("state", {})["visit"] = visit
         status, answered = 500, False
 
         async def observed_send(message: Message) -> None:
@@ -75,14 +61,14 @@ class Observe:
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
                 now = time.perf_counter()
-                if ran := scope["state"].get("ran"):
-                    timing["encode"] = now - ran
+                if visit.ran:
+                    timing["encode"] = now - visit.ran
                 if self._traces is not None:
-                    tracing.describe(self._traces, scope, timing)
-                timing["total"] = now - started
+                    tracing.describe(self._traces, scope)
+                timing["total"] = now - visit.started
                 phases = [f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in timing.items()]
                 message["headers"] += (
-                    (b"x-request-id", request_id),
+                    (b"x-request-id", visit.id.encode()),
                     (b"server-timing", ", ".join(phases).encode()),
                     (b"x-content-type-options", b"nosniff"),
                 )
@@ -91,20 +77,20 @@ class Observe:
             await send(message)
 
         try:
-            await self._app(scope, self._gate.enter(scope, receive), observed_send)
+            await self._app(scope, self._gate.enter(scope, visit, receive), observed_send)
         except RequestError as error:  # at the gate; the application answers its own
             await answer_to(error, scope)(scope, receive, observed_send)
         except ClientDisconnect:  # nobody is there to answer, and nothing is wrong here
             status = scope["state"].get("refused", _LEFT)
         except Exception:
-            log.exception("request %s failed", request_id.decode())
+            log.exception("request %s failed", visit.id)
             if answered:  # too late for a problem: the server closes the connection
                 raise
-            response = internal(scope["path"], request_id.decode())
+            response = internal(scope["path"], visit.id)
             await response(scope, receive, observed_send)
         finally:
-            seconds = time.perf_counter() - started
-            self._gate.leave(scope, seconds)
+            seconds = time.perf_counter() - visit.started
+            visit.share.release(seconds)
             # The pattern, not the path: a caller cannot invent label values.
             route = getattr(scope.get("route"), "path", _UNMATCHED)
             self._metrics.answered(route, scope["method"], status, seconds, timing)
@@ -121,14 +107,14 @@ class Observe:
                     scope["path"],
                     status,
                     seconds * 1000,
-                    request_id.decode(),
+                    visit.id,
                     extra={  # fields of their own where logs are JSON
-                        "request_id": request_id.decode(),
+                        "request_id": visit.id,
                         "route": route,
                         "status": status,
                         "milliseconds": round(seconds * 1000, 3),
-                        "model": scope["state"].get("model", ""),
-                        "caller": scope["state"].get("caller", ""),
-                        "trace_id": scope["state"].get("trace_id", ""),
+                        "model": visit.model,
+                        "caller": visit.caller,
+                        "trace_id": visit.trace_id,
                     },
                 )

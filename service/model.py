@@ -10,8 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.runtime import open_session
-from service.settings import Device
+from service.runtime import sessions
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -47,22 +46,9 @@ class Model:
         self._names = {graph: graph.get_inputs()[0].name for graph in graphs if graph}
 
     @classmethod
-    def open(cls, folder: Path, *, device: Device = "cpu", threads: int = 1) -> Model:
-        """Opens the graphs in `folder`; the manifest is the catalog's business.
-
-        Raises:
-            DeviceError: the device asked for is not there.
-        """
-
-        def session(name: str) -> ort.InferenceSession:
-            return open_session(folder / f"{name}.onnx", device=device, threads=threads)
-
-        optional = {
-            name: session(name)
-            for name in ("classifier", "sampler")
-            if (folder / f"{name}.onnx").exists()
-        }
-        return cls(session("encoder"), session("decoder"), **optional)
+    def open(cls, folder: Path, *, threads: int = 1) -> Model:
+        """Opens the graphs in `folder`; the manifest is the catalog's business."""
+        return cls(**sessions(folder, threads=threads))
 
     def encode(self, images_BHWC: Images) -> Latents:
         """Latents of uint8 images `[B,H,W,C]`."""

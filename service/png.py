@@ -20,6 +20,7 @@ Images = NDArray[np.uint8]
 
 MEDIA_TYPE = "image/png"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">4sIIBBBBB")
 _BEFORE = _SIGNATURE + (_HEADER.size - 4).to_bytes(4, "big")
 _MODES = {0: "L", 2: "RGB"}  # by colour type
@@ -67,17 +68,17 @@ def plain(data: bytes) -> Plain | None:
         return None
     position, parts = 8, list[bytes]()
     while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        name = data[position + 4 : position + 8]
-        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+        length, name = _CHUNK.unpack_from(data, position)
+        end = position + length + 8
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
         if name == b"IDAT":
-            parts.append(data[position + 8 : end - 4])
+            parts.append(data[position + 8 : end])
         elif name == b"IEND":
             return Plain(width, height, _MODES[colour], b"".join(parts))
         elif position > 8 and (parts or name not in _HARMLESS):
             return None
-        position = end
+        position = end + 4
     return None
 
 

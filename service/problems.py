@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.errors import RequestError
+from service.visit import visit_of
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -84,6 +85,7 @@ def handle(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _ours)
 
 
 def answer_to(error: RequestError, scope: Scope) -> Response:
@@ -95,7 +97,7 @@ def answer_to(error: RequestError, scope: Scope) -> Response:
         error.title,
         error.detail,
         path=scope["path"],
-        request_id=scope["state"]["request_id"],
+        request_id=visit_of(scope).id,
         extra=error.extra,
         headers=error.headers,
     )
@@ -104,6 +106,10 @@ def answer_to(error: RequestError, scope: Scope) -> Response:
 async def _request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     return answer_to(error, request.scope)
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    raise error  # `service.middleware` answers it, and logs it once
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -115,7 +121,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         "Option out of range",
         detail,
         path=request.scope["path"],
-        request_id=request.state.request_id,
+        request_id=visit_of(request.scope).id,
     )
 
 
@@ -126,6 +132,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
         HTTPStatus(error.status_code).phrase,
         f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs for the routes",
         path=request.scope["path"],
-        request_id=request.state.request_id,
+        request_id=visit_of(request.scope).id,
         headers=dict(error.headers or {}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import onnxruntime as ort
 from service.errors import DeviceError
 from service.settings import Device
 
+log = logging.getLogger(__name__)
 
-def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort.InferenceSession:
-    """An inference session for one graph.
+
+def open_session(
+    path: Path, *, device: Device = "cpu", threads: int = 1, tf32: bool = False
+) -> ort.InferenceSession:
+    """An inference session for one graph; on CUDA one whose runs can be captured, if it can be.
 
     These graphs are small: one thread without spinning costs a request nothing and leaves the
     other cores to other requests, where the runtime's defaults burn a core for an idle model.
@@ -29,10 +34,17 @@ def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort
     if device == "cpu":
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     check_cuda()
-    cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-    session = ort.InferenceSession(
-        path, options, providers=[("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
-    )
+
+    def session_with(**more: str) -> ort.InferenceSession:
+        provider = ("CUDAExecutionProvider", cuda_options(tf32=tf32) | more)
+        return ort.InferenceSession(path, options, providers=[provider, "CPUExecutionProvider"])
+
+    try:
+        session = session_with(enable_cuda_graph="1")
+    except Exception as error:  # onnxruntime's exceptions have no common root
+        # A node that CUDA has no kernel for; or a fault, which the second try meets again.
+        log.warning("%s runs without CUDA graphs: %s", path.name, str(error)[:200])
+        session = session_with()
     # onnxruntime falls back to the CPU with no more than a log line.
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError(
@@ -41,6 +53,34 @@ def open_session(path: Path, *, device: Device = "cpu", threads: int = 1) -> ort
             "(pip install '.[gpu]' in the project's checkout), or set AUTOENCODER_DEVICE=cpu"
         )
     return session
+
+
+def sessions(
+    folder: Path, *, device: Device = "cpu", threads: int = 1, tf32: bool = False
+) -> dict[str, ort.InferenceSession]:
+    """The sessions of a model's graphs by name; of classifier and sampler if it has them.
+
+    Raises:
+        DeviceError: the device asked for is not there.
+    """
+    return {
+        name: open_session(path, device=device, threads=threads, tf32=tf32)
+        for name in ("encoder", "decoder", "classifier", "sampler")
+        if (path := folder / f"{name}.onnx").exists() or name in ("encoder", "decoder")
+    }
+
+
+def cuda_options(*, tf32: bool) -> dict[str, str]:
+    """The CUDA provider's options.
+
+    Its defaults try out every algorithm for each new shape, which takes half a second, double the
+    arena when it is full, and round to TF32.
+    """
+    return {
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+        "use_tf32": str(int(tf32)),
+    }
 
 
 def check_cuda() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service import channels
 from service.admission import admit
 from service.backlog import Backlog
-from service.batching import Batcher, Run
+from service.batching import Batcher
 from service.large import LargeImages, is_large
 from service.model import Model
 from service.progress import Progress
@@ -23,6 +23,7 @@ from service.rows import Rows
 from service.sampling import unpacked
 from service.settings import Settings
 from service.statistics import Statistics
+from service.turns import Run
 
 Array = NDArray[Any]
 
@@ -42,8 +43,13 @@ class Served:
     def __init__(
         self, folder: Path, executor: Executor, settings: Settings, *, tiling: Executor
     ) -> None:
-        self.manifest, model, self.golden = admit(folder, device=settings.device)
+        self.manifest, model, self.golden = admit(folder, settings)
         self._channelwise = self.manifest.image.channelwise
+        card = self.manifest
+        self.names = (  # of every answer's headers
+            (b"model-name", card.name.encode()),
+            (b"model-version", str(card.version).encode()),
+        )
         shape = self.latent_shape()  # not self below: a cycle would outlive an unload
         verbs: dict[str, Callable[[Array], tuple[Array, ...]]] = {
             "encode": lambda batch: tuple(x for x in model.encode(batch) if x is not None),
@@ -67,6 +73,7 @@ class Served:
                 max_batch=settings.max_batch,
                 backlog=self.backlog,
                 seconds_per_byte=seconds_per_byte,
+                in_place=settings.device == "cpu",
             )
             for verb, function in verbs.items()
         }

@@ -32,6 +32,14 @@ class Settings(BaseSettings):
         default_factory=_shipped_models, description="folder of NAME/VERSION/model.json"
     )
     device: Device = Field("cpu", description="cpu or cuda; cuda that is not there is an error")
+    tf32: bool = Field(
+        False, description="on CUDA: round to TF32, which is faster and moves answers a little"
+    )
+    device_batches: Annotated[str, Field(pattern=r"^[1-9]\d{0,3}(,[1-9]\d{0,3})*$")] = Field(
+        "1,8,32,128,256",
+        description="on CUDA: the batch sizes that are captured before ready; others are padded "
+        "up to the next",
+    )
     threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),
         ge=1,

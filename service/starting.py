@@ -38,6 +38,7 @@ def start(settings: Settings) -> None:
         workers=settings.workers,
         http="service.connections:Connection",
         ws="none",  # there are no web sockets here
+        server_header=False,  # whoever asks need not know what serves
         access_log=False,  # service.middleware logs each request once, with its id
         log_config=configuration(settings.log_format, settings.log_level),
         # What is under way is answered by then; a caller that never ends its body must not keep

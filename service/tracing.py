@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from opentelemetry import trace
 from starlette.types import Scope
 
 from service.errors import TelemetryError
+from service.visit import Visit, visit_of
 
 if TYPE_CHECKING:  # the API comes with FastAPI, the SDK only with the extra `otel`
     from opentelemetry.sdk.trace import TracerProvider
@@ -69,28 +70,28 @@ def configuration(found: TracerProvider, *, untraced: Collection[str]) -> Teleme
     }
 
 
-def describe(found: TracerProvider, scope: Scope, timing: Mapping[str, float]) -> None:
+def describe(found: TracerProvider, scope: Scope) -> None:
     """Completes the span of the request that is about to be answered, where it is recorded.
 
-    `timing` has the seconds of its phases. Queue and infer are sums where a request runs twice.
+    Queue and infer are sums where a request runs twice.
     """
     span = trace.get_current_span()
     if not span.is_recording():
         return
-    state = scope["state"]
-    state["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
-    about: dict[str, Any] = {"autoencoder.request_id": state["request_id"]}
-    if model := state.get("model"):
-        about["autoencoder.model"] = model
-    if caller := state.get("caller"):
-        about["autoencoder.caller"] = caller
+    visit = visit_of(scope)
+    visit.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+    about: dict[str, Any] = {"autoencoder.request_id": visit.id}
+    if visit.model:
+        about["autoencoder.model"] = visit.model
+    if visit.caller:
+        about["autoencoder.caller"] = visit.caller
     if route := getattr(scope.get("route"), "path", None):
         about["http.route"] = route
         span.update_name(f"{scope['method']} {route}")
     span.set_attributes(about)
     tracer = found.get_tracer("autoencoder")
     epoch = time.time() - time.perf_counter()
-    for phase, began, seconds in _phases(state, timing):
+    for phase, began, seconds in _phases(visit):
         child = tracer.start_span(phase, start_time=_nanoseconds(epoch + began))
         child.end(_nanoseconds(epoch + began + seconds))
 
@@ -103,14 +104,12 @@ def close(found: TracerProvider) -> None:
     last.join(_LAST_SECONDS)
 
 
-def _phases(
-    state: Mapping[str, Any], timing: Mapping[str, float]
-) -> list[tuple[str, float, float]]:
+def _phases(visit: Visit) -> list[tuple[str, float, float]]:
     """Each phase that there was: its name, its begin by `time.perf_counter`, and its seconds."""
-    phases = []
+    phases, timing = [], visit.timing
     if "decode" in timing:
-        phases.append(("decode", state["whole"], timing["decode"]))
-    if ran := state.get("ran"):
+        phases.append(("decode", visit.whole, timing["decode"]))
+    if ran := visit.ran:
         infer = ran - timing["infer"]
         phases.append(("queue", infer - timing["queue"], timing["queue"]))
         phases.append(("infer", infer, timing["infer"]))

@@ -27,9 +27,16 @@ class Versions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="inference")
+        # A device belongs to one thread: what it captured is run by no other, and while it
+        # captures nobody else may ask anything of it.
+        threads = settings.threads if settings.device == "cpu" else 1
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         # One tile of a large image at a time: its memory is what counts.
-        self._tiling = ThreadPoolExecutor(1, thread_name_prefix="tiling")
+        self._tiling = (
+            ThreadPoolExecutor(1, thread_name_prefix="tiling")
+            if settings.device == "cpu"
+            else self._executor
+        )
         self._served: dict[str, dict[int, Served]] = {}
         self.refused: dict[str, str] = {}
         self.unloaded: set[str] = set()
@@ -54,7 +61,7 @@ class Versions:
             ) from None
         for key, folder in found.items():
             if folder.parent.name not in self.unloaded:
-                self._take(key, self._admit(key, folder))
+                self._take(key, self._admitted(key, folder))
         if not self._served and not self.unloaded:
             raise ManifestError(
                 f"no model to serve in {self._settings.models_dir}: it must hold NAME/VERSION/"
@@ -79,7 +86,7 @@ class Versions:
                 if folder.parent.name in self.unloaded:
                     continue
                 if await asyncio.to_thread(folders.state, folder) != self._seen.get(key):
-                    self._take(key, await asyncio.to_thread(self._admit, key, folder))
+                    self._take(key, await asyncio.to_thread(self._admitted, key, folder))
             gone = (self._keys() | self.refused.keys()) - found.keys()
             if gone and not self._keys() - gone:
                 self._warn("the models folder has no models any more")
@@ -105,7 +112,7 @@ class Versions:
                 if key.partition("/")[0] == name and key not in found:
                     self._end(key, "its folder is gone")
             for key, folder in found.items():
-                self._take(key, await asyncio.to_thread(self._admit, key, folder))
+                self._take(key, await asyncio.to_thread(self._admitted, key, folder))
             refused = {key: self.refused[key] for key in found if key in self.refused}
         if refused:
             raise ManifestError("; ".join(f"{key} {why}" for key, why in refused.items()))
@@ -141,6 +148,12 @@ class Versions:
         except OSError as error:
             raise ManifestError(f"the models folder cannot be read: {error.strerror}") from None
         return {key: folder for key, folder in found.items() if folder.parent.name == name}
+
+    def _admitted(self, key: str, folder: Path) -> Served | ManifestError:
+        """The same as `_admit`, in the device's thread if there is a device."""
+        if self._settings.device == "cpu":
+            return self._admit(key, folder)
+        return self._executor.submit(self._admit, key, folder).result()
 
     def _admit(self, key: str, folder: Path) -> Served | ManifestError:
         """Reads and tries one version; what is wrong with it, if it must not be served."""

@@ -66,6 +66,7 @@ class Worker:
     async def stop(self) -> None:
         """Ends what `start` began."""
         self.retire()
+        self._metrics.settle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, self._canaries.close(), return_exceptions=True)
@@ -121,6 +122,8 @@ class Worker:
         supervisor = parent_process()
         while True:
             self._own.beat = time.monotonic()
+            if self._others:  # whichever of them is asked for the metrics
+                self._metrics.settle()
             if supervisor is not None and not supervisor.is_alive():
                 log.error("the supervisor is gone: stopping")
                 supervisor = None

@@ -11,6 +11,7 @@ import pytest
 from service import corruption, images, latent_map, manifest, quality
 from service.admission import admit
 from service.latent_map import LatentMap
+from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = sorted(path.parent for path in ROOT.glob("models/*/*/model.json"))
@@ -23,7 +24,7 @@ def named(folder: Path) -> str:
 
 @pytest.fixture(params=FOLDERS, ids=named)
 def admitted(request):
-    return admit(request.param, device="cpu")
+    return admit(request.param, Settings())
 
 
 def test_there_are_models_to_serve():

@@ -22,6 +22,7 @@ from service.routes.running import aside
 from service.routes.schemas import ModelName, Timing
 from service.rows import Rows, size
 from service.served import Served
+from service.visit import visit_of
 
 JSON, PNG, GIF, NPY = "application/json", "image/png", "image/gif", npy.MEDIA_TYPE
 ONE_IMAGE = (PNG, "image/webp", "image/jpeg")
@@ -51,7 +52,7 @@ def negotiate(
         NotAcceptable: Accept allows none of `kinds`.
     """
     first = _LIKE_THE_REQUEST.get(sent, "")
-    accept = request.state.headers.get(b"accept", b"").decode("latin-1").strip() or "*/*"
+    accept = visit_of(request.scope).headers.get(b"accept", b"").decode("latin-1").strip() or "*/*"
     if told and MIXED in accept.lower():
         others = [each for each in accept.split(",") if MIXED not in each.lower()]
         accept = ",".join(others).strip() or "*/*"
@@ -78,9 +79,10 @@ def _accepted(accept: str) -> MIMEAccept:
     )
 
 
+@lru_cache(256)
 def image_kinds(
     count: int, *, one_size: bool = True, sheet: bool = False
-) -> tuple[list[str], dict[str, str]]:
+) -> tuple[Sequence[str], Mapping[str, str]]:
     """The kinds that hold so many images, JSON first, and why others do not.
 
     With `sheet`, a PNG holds several images of one size, laid out on it.
@@ -135,7 +137,9 @@ def binary(
     kind: str, body: bytes, served: Served, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A binary answer; what JSON would say beside it travels in headers."""
-    return Response(body, media_type=kind, headers={**_names(served), **(headers or {})})
+    answer = Response(body, media_type=kind, headers=headers)
+    answer.raw_headers += served.names
+    return answer
 
 
 async def base64_png(made: Rows, kept: Keeps = None) -> list[str]:
@@ -152,7 +156,7 @@ async def base64_png(made: Rows, kept: Keeps = None) -> list[str]:
 async def json_answer(answer: BaseModel, served: Served, *, count: int = 0) -> Response:
     """A JSON answer; `count` says how many images or numbers it lists: many take long to write."""
     body = await aside(answer.model_dump_json, pixels=count)
-    return Response(body, media_type=JSON, headers=_names(served))
+    return binary(JSON, body.encode(), served)
 
 
 async def lists(arrays: Rows) -> list[list[object]]:
@@ -162,15 +166,11 @@ async def lists(arrays: Rows) -> list[list[object]]:
 
 def timing_ms(request: Request) -> Timing:
     """The phases that the request went through so far."""
-    phases = request.state.timing
-    total = time.perf_counter() - request.state.started
+    visit = visit_of(request.scope)
+    phases, total = visit.timing, time.perf_counter() - visit.started
     seconds = {"queue": phases.get("queue", 0.0), "infer": phases.get("infer", 0.0)}
     return Timing(**{k: round(v * 1000, 3) for k, v in {**seconds, "total": total}.items()})
 
 
 def model_name(served: Served) -> ModelName:
     return ModelName(name=served.manifest.name, version=served.manifest.version)
-
-
-def _names(served: Served) -> dict[str, str]:
-    return {"Model-Name": served.manifest.name, "Model-Version": str(served.manifest.version)}

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from fastapi import Request
@@ -22,6 +23,7 @@ from service.routes.running import aside
 from service.routes.schemas import ScoredImagesJson
 from service.rows import Rows, together
 from service.settings import Settings
+from service.visit import visit_of
 
 Kind = Literal["image", "multipart", "json", "npy"]
 
@@ -110,9 +112,7 @@ def media_type_of(request: Request, taken: Collection[str]) -> tuple[str, str]:
     Raises:
         UnsupportedMedia: it is not one of `taken`; the detail lists them.
     """
-    content_type = request.state.headers.get(b"content-type", b"").decode("latin-1")
-    media_type = content_type.partition(";")[0].strip().lower()
-    media_type = _ALIASES.get(media_type, media_type)
+    content_type, media_type = _read(visit_of(request.scope).headers.get(b"content-type", b""))
     if media_type not in taken:
         accepted = ", ".join(taken)
         raise UnsupportedMedia(
@@ -122,6 +122,13 @@ def media_type_of(request: Request, taken: Collection[str]) -> tuple[str, str]:
     return content_type, media_type
 
 
+@lru_cache(256)
+def _read(sent: bytes) -> tuple[str, str]:
+    content_type = sent.decode("latin-1")
+    media_type = content_type.partition(";")[0].strip().lower()
+    return content_type, _ALIASES.get(media_type, media_type)
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, refused as soon as it is known to exceed `limit` bytes.
 
@@ -129,7 +136,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         TooLarge: it does.
         UnsupportedMedia: it is compressed.
     """
-    headers: dict[bytes, bytes] = request.state.headers
+    headers = visit_of(request.scope).headers
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
     declared = headers.get(b"content-length", b"")
@@ -264,7 +271,7 @@ async def _decode(
 
     opened = await aside(headers, pixels=sum(map(len, encoded)))
     count = sum(image.width * image.height for image in opened)
-    request.state.share.take(3 * count)
+    visit_of(request.scope).share.take(3 * count)
     return await aside(pixels, pixels=count)
 
 

@@ -61,7 +61,7 @@ async def fitted(sent: Rows, shape: ImageShape, fit: Fit) -> Rows:
         Unprocessable: a wrong size; the detail names the size that the model takes.
     """
     found = shapes(sent)
-    if all(shape.fits(*size) and shape.keeps(channels) for *size, channels in found):
+    if all(shape.fits(height, width) and shape.keeps(many) for height, width, many in found):
         return sent
     for i, (height, width, _) in enumerate(found):
         if not shape.fits(height, width) and fit != "resize":

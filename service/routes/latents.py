@@ -80,7 +80,7 @@ async def decode(
         len(latents), one_size=not isinstance(latents, list), sheet=True
     )
     if answers.PNG in kinds:
-        kinds.append(answers.GIF)
+        kinds = (*kinds, answers.GIF)
     kind = answers.negotiate(request, kinds, sent=sent, lacking=lacking)
     (made,) = await run_each(request, served, "decode", latents)
     if kind != answers.JSON:

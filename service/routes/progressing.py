@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from service import problems
 from service.errors import RequestError
 from service.progress import Progress
+from service.visit import visit_of
 
 MIXED = "multipart/mixed"
 
@@ -34,25 +35,25 @@ async def told(request: Request, work: Callable[[], Awaitable[Response]]) -> Res
     """What `work` answers; to whoever accepts it, part by part."""
     if not is_wanted(request):
         return await work()
-    request.state.progress = Progress()
-    return _Telling(request, work)
+    visit_of(request.scope).progress = progress = Progress()
+    return _Telling(work, progress)
 
 
 def is_wanted(request: Request) -> bool:
     """Whether the caller accepts an answer in parts."""
-    accept: bytes = request.state.headers.get(b"accept", b"")
+    accept: bytes = visit_of(request.scope).headers.get(b"accept", b"")
     return MIXED.encode() in accept.lower()
 
 
 class _Telling(Response):
     """Does the work while it is sent."""
 
-    def __init__(self, request: Request, work: Callable[[], Awaitable[Response]]) -> None:
+    def __init__(self, work: Callable[[], Awaitable[Response]], progress: Progress) -> None:
         self._boundary = secrets.token_hex(16)
         super().__init__(media_type=f"{MIXED}; boundary={self._boundary}")
         del self.headers["content-length"]
-        self._request = request
         self._work = work
+        self._progress = progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.create_task(self._answer())
@@ -75,14 +76,14 @@ class _Telling(Response):
         return await self._work()
 
     async def _moved(self, task: asyncio.Task[Response]) -> None:
-        moved = asyncio.create_task(self._request.state.progress.moved())
+        moved = asyncio.create_task(self._progress.moved())
         try:
             await asyncio.wait([task, moved], return_when=asyncio.FIRST_COMPLETED)
         finally:
             moved.cancel()
 
     async def _send_progress(self, send: Send) -> None:
-        progress: Progress = self._request.state.progress
+        progress = self._progress
         if progress.total:
             text = json.dumps({"done": progress.done, "total": progress.total})
             await self._send(send, Response(text, media_type="application/json"))
@@ -97,19 +98,19 @@ class _Telling(Response):
 
     def _last(self, task: asyncio.Task[Response], scope: Scope) -> Response:
         """The answer, or the problem there was instead."""
-        state = self._request.state
+        visit = visit_of(scope)
         error = _failure(task)
         if error is None:
             response = task.result()
-            phases = {**state.timing, "total": time.perf_counter() - state.started}
+            phases = {**visit.timing, "total": time.perf_counter() - visit.started}
             response.headers["Server-Timing"] = ", ".join(
                 f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in phases.items()
             )
             return response
         if isinstance(error, RequestError):
             return problems.answer_to(error, scope)
-        log.error("request %s failed", state.request_id, exc_info=error)
-        return problems.internal(scope["path"], state.request_id)
+        log.error("request %s failed", visit.id, exc_info=error)
+        return problems.internal(scope["path"], visit.id)
 
 
 def _failure(task: asyncio.Task[Response]) -> Exception | None:

@@ -61,7 +61,7 @@ class VerbRoute(APIRoute):
 class Verbs:
     """Finds a verb's route by its method and path at once; every other request is `app`'s.
 
-    The innermost layer: whatever is put around the application is around the verbs too.
+    `app` is the application with all of its layers: what a verb needs of them is around this.
     """
 
     def __init__(self, app: ASGIApp, *, routers: Iterable[APIRouter]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from service.metrics import Metrics
 from service.rows import Rows
 from service.served import Batched, Served
 from service.settings import Settings
+from service.visit import Visit, visit_of
 
 T = TypeVar("T")
 
@@ -49,9 +49,9 @@ async def run_each(
     """
     large = served.large_pixels(verb, rows)
     if large:  # the answer is as large again, and held while the tiles run
-        request.state.share.take(3 * large)
+        visit_of(request.scope).share.take(3 * large)
     deadline = _deadline(request, seconds, large)
-    progress = getattr(request.state, "progress", None)
+    progress = visit_of(request.scope).progress
     running = served.run_each(verb, rows, deadline=deadline, progress=progress)
     batched = await _in_time(request, running)
     _count(request, served, verb, len(rows), batched)
@@ -64,20 +64,17 @@ def _deadline(request: Request, seconds: float | None, large_pixels: int) -> flo
     What the caller says in X-Request-Timeout counts from the request's arrival. The settings, or
     `seconds`, count from its first run, so that a slow upload does not use them up.
     """
-    state = request.state
-    if not hasattr(state, "deadline"):
-        if whole := request.scope["state"].get("whole"):
-            state.timing["decode"] = time.perf_counter() - whole
+    visit = visit_of(request.scope)
+    if not visit.deadline:
+        if visit.whole:
+            visit.timing["decode"] = time.perf_counter() - visit.whole
         settings: Settings = request.app.state.settings
         ours = seconds or settings.request_timeout + settings.megapixel_timeout * large_pixels / 1e6
-        # Most callers say nothing, and looking for it costs more than the rest of this.
-        said = deadlines.HEADER.lower().encode() in state.headers
-        theirs = deadlines.patience(request.headers) if said else math.inf
-        state.deadline, state.allowed = min(
-            (time.monotonic() + ours, ours), (state.arrived + theirs, theirs)
+        theirs = deadlines.patience(visit.headers)
+        visit.deadline, visit.allowed = min(
+            (time.monotonic() + ours, ours), (visit.arrived + theirs, theirs)
         )
-    deadline: float = state.deadline
-    return deadline
+    return visit.deadline
 
 
 async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
@@ -86,6 +83,7 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     What it still has in a queue is dropped then. Nearly every answer is there before anybody
     could have left, so the watch, which takes a task of its own, begins only after a while.
     """
+    visit = visit_of(request.scope)
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     reason: Exception | None = None
@@ -94,12 +92,12 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     async def watch() -> None:
         nonlocal reason
         try:
-            async with asyncio.timeout(request.state.deadline - time.monotonic()):
+            async with asyncio.timeout(visit.deadline - time.monotonic()):
                 while (await request.receive())["type"] != "http.disconnect":
                     pass  # a body that the route did not ask for
             reason = ClientDisconnect()
         except TimeoutError:
-            reason = _too_late(request)
+            reason = _too_late(visit)
         except RequestError as error:  # a body that nobody reads may be more than is taken
             reason = error
         task.cancel()
@@ -108,11 +106,11 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
         nonlocal watching
         watching = loop.create_task(watch())
 
-    timer = loop.call_later(min(_WATCH_AFTER, request.state.deadline - time.monotonic()), begin)
+    timer = loop.call_later(min(_WATCH_AFTER, visit.deadline - time.monotonic()), begin)
     try:
         return await answer
     except DeadlineExceeded:  # it passed in the queue
-        raise _too_late(request) from None
+        raise _too_late(visit) from None
     except asyncio.CancelledError:
         if reason is None:
             raise
@@ -124,18 +122,18 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
             watching.cancel()
 
 
-def _too_late(request: Request) -> DeadlineExceeded:
+def _too_late(visit: Visit) -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"no answer within {request.state.allowed:g} s: send fewer images, allow more time "
+        f"no answer within {visit.allowed:g} s: send fewer images, allow more time "
         f"({deadlines.HEADER}), or try again later"
     )
 
 
 def _count(request: Request, served: Served, verb: str, images: int, run: Batched) -> None:
-    card = served.manifest
-    timing = request.state.timing  # a request may run twice: to encode, then to decode
-    request.state.ran = time.perf_counter()
-    request.state.model = card.key
+    card, visit = served.manifest, visit_of(request.scope)
+    visit.ran = time.perf_counter()
+    visit.model = card.key
+    timing = visit.timing  # a request may run twice: to encode, then to decode
     timing["queue"] = timing.get("queue", 0.0) + run.queue
     timing["infer"] = timing.get("infer", 0.0) + run.infer
     metrics: Metrics = request.app.state.metrics

@@ -45,8 +45,7 @@ async def against_input(
     percentiles = np.interp(measured.mse, known, np.arange(len(known))).tolist()
     _observe(request, served, "reconstruct", scores)
     anomaly = request.app.state.metrics.anomaly.labels(served.manifest.name)
-    for percentile in percentiles:
-        anomaly.observe(percentile)
+    anomaly.observe_all(percentiles)
     return ReconstructQuality(**dict(scores), anomaly_percentile=percentiles)
 
 
@@ -129,7 +128,5 @@ def _both(measured: Quality) -> tuple[Quality, Scored]:
 def _observe(request: Request, served: Served, verb: str, scores: Scored) -> None:
     metrics, name = request.app.state.metrics, served.manifest.name
     psnr, ssim = metrics.psnr.labels(name, verb), metrics.ssim.labels(name, verb)
-    for row in scores.per_image:
-        psnr.observe(row.psnr)
-        if row.ssim is not None:
-            ssim.observe(row.ssim)
+    psnr.observe_all([row.psnr for row in scores.per_image])
+    ssim.observe_all([row.ssim for row in scores.per_image if row.ssim is not None])

@@ -11,7 +11,9 @@ from service.manifest import ImageShape
 from tests.toys import _graph, _publish
 
 HANG, FAIL = 255, 254
-_FEW = 2000  # turns of a loop that every run takes, so that none is short enough for the event loop
+_FEW = (
+    20_000  # turns of a loop that every run takes, so that none is short enough for the event loop
+)
 
 
 def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) -> Path:

@@ -199,7 +199,7 @@ def test_whatever_arrives_each_caller_gets_its_own_answer_or_its_own_error(reque
 
 @pytest.mark.anyio
 async def test_large_images_of_many_callers_do_not_add_up_to_one_large_run(executor, monkeypatch):
-    monkeypatch.setattr("service.batching.MOST_NUMBERS", 20)
+    monkeypatch.setattr("service.turns.MOST_NUMBERS", 20)
     recorder = Recorder()
     batcher = made(recorder, executor)
     first = await busy(recorder, batcher)

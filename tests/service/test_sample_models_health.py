@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service import images, npy
-from service.batching import Run
+from service.turns import Run
 from tests.service.test_errors import GOOD, PNG
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +110,7 @@ async def test_a_long_queue_is_busy_and_not_a_fault_while_its_runs_go_on(client,
         return real(batch)
 
     monkeypatch.setattr(queue, "_function", slow)
-    monkeypatch.setattr(queue, "_max_batch", 1)
+    monkeypatch.setattr(queue._turns, "_max_batch", 1)
     monkeypatch.setattr(queue, "_seconds_per_byte", 0.03 / image.nbytes)
     await asyncio.sleep(0.3)  # the outcome of the start is good for so long
     flood = asyncio.gather(*(served.run("reconstruct", image) for _ in range(10)))

@@ -1,0 +1,195 @@
+"""Whose turn it is: the requests that wait for one function, and what of them runs next."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from service.backlog import Backlog
+from service.errors import DeadlineExceeded
+from service.statistics import Statistics
+
+Array = NDArray[Any]
+Outputs = tuple[Array, ...]
+
+# What the inputs of one run may hold, so that large images of many callers do not add up to more
+# memory than there is: a network needs some 40 times as much. One image may be larger.
+MOST_NUMBERS = 4_000_000
+
+# A large request runs in turns with the small ones that come meanwhile: so long at a time, but
+# no fewer images than a convolution runs best with (64 of 32x32, or 21 in colour).
+_TURN_SECONDS = 0.0005
+_BEST_NUMBERS = 64 * 32 * 32
+
+# What is over so soon keeps the event loop from its work for less time than another thread would,
+# which takes the interpreter's lock at every step.
+_IN_PLACE_SECONDS = 0.002
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Run(NamedTuple):
+    """What a request got: its outputs `[B,...]`, and the seconds it waited and ran.
+
+    `images` counts all that ran together, its own and others'; the most, where it was split.
+    """
+
+    outputs: Outputs
+    queue: float
+    infer: float
+    images: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    batch: Array
+    answer: asyncio.Future[Run]
+    deadline: float  # of time.monotonic
+    seconds: float  # that one image is expected to run
+    since: float
+    begun: int = 0  # images that run or ran, or never will
+    done: list[Run] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return len(self.batch) - self.begun
+
+    def joins(self, other: Job) -> bool:
+        """Whether the two fit in one array."""
+        mine, its = self.batch, other.batch
+        return mine.shape[1:] == its.shape[1:] and mine.dtype == its.dtype
+
+
+class Part(NamedTuple):
+    """The images of a job that are in one run."""
+
+    job: Job
+    images: Array
+
+
+class Next(NamedTuple):
+    """What runs next: so many images at a time, on the event loop or in a thread."""
+
+    parts: list[Part]
+    slice: int
+    in_place: bool
+
+
+class Turns:
+    """The queue: small requests and large ones, each in the order in which they came."""
+
+    def __init__(
+        self, *, max_batch: int, backlog: Backlog, statistics: Statistics, in_place: bool
+    ) -> None:
+        self._max_batch = max_batch
+        self._may_run_in_place = in_place
+        self._small: deque[Job] = deque()
+        self._large: deque[Job] = deque()
+        self._statistics = statistics
+        self.backlog = backlog
+        self.pace = math.inf  # seconds a byte takes in the function itself, undisturbed
+
+    def add(self, job: Job, expected: float) -> None:
+        """Lets a job of so many expected seconds wait."""
+        batch = job.batch
+        (self._small if 4 * len(batch) <= self._turn(batch) else self._large).append(job)
+        self.backlog.add(len(batch), batch.nbytes, expected)
+
+    def put_back(self, part: Part, count: int) -> None:
+        """Only so many images of a part ran."""
+        if left := len(part.images) - count:
+            part.job.begun -= left
+            self.backlog.add(left, part.images[count:].nbytes, 0.0)
+
+    def others_wait(self) -> bool:
+        """Whether there are small requests; may be asked from another thread."""
+        return bool(self._small)
+
+    def full(self) -> bool:
+        """Whether what waits is enough for a run."""
+        queue = self._small or self._large
+        return not queue or self.backlog.images >= self._turn(queue[0].batch)
+
+    def next(self) -> Next | None:
+        """What runs next: small requests first, and of the large ones what else fits.
+
+        Half of a run is for the large ones while there are any, the oldest first, so that
+        neither sort can keep the other waiting. A large one alone goes to a thread as a whole,
+        and comes back when others do: see `Batcher`.
+        """
+        now = time.monotonic()
+        heads = [queue[0] for queue in (self._small, self._large) if self._expects(queue, now)]
+        if not heads:
+            return None
+        oldest = min(heads, key=lambda job: job.since)
+        turn = self._turn(oldest.batch)
+        in_place = self._soon_over(oldest.batch, turn)
+        kept = turn // 2 if len(heads) == 2 and heads[1].joins(oldest) else 0
+        room, parts = turn, list[Part]()
+        if not (self._small or in_place):
+            room = max(turn, min(oldest.left, self._most(oldest.batch)))
+        room = self._take(self._small, oldest, room - kept, parts, now) + kept
+        room = self._take(self._large, oldest, room, parts, now)
+        self._take(self._small, oldest, room, parts, now)
+        return Next(parts, turn, in_place)
+
+    def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
+        """Moves images like those of a job from the queue into a run; the room that is left."""
+        while room and self._expects(queue, now) and (job := queue[0]).joins(like):
+            images = (
+                job.batch[job.begun : job.begun + room]
+                if job.begun or job.left > room
+                else job.batch
+            )
+            parts.append(Part(job, images))
+            job.begun += len(images)
+            room -= len(images)
+            self.backlog.remove(len(images), images.nbytes)
+        return room
+
+    def _expects(self, queue: deque[Job], now: float) -> bool:
+        """Whether somebody waits for what is at the head of the queue, once all others are gone."""
+        while queue:
+            job = queue[0]
+            if job.left and now >= job.deadline:
+                self.drop(job)
+                if not job.answer.done():
+                    job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
+            if job.left:
+                return True
+            queue.popleft()
+        return False
+
+    def _most(self, batch: Array) -> int:
+        """How many images like those of `batch` fit in one run."""
+        return max(1, min(self._max_batch, MOST_NUMBERS // (batch.size // len(batch) or 1)))
+
+    def _turn(self, batch: Array) -> int:
+        """How many of them run before others have their turn."""
+        numbers = batch.size // len(batch) or 1
+        fast = int(_TURN_SECONDS / (self.pace * numbers * batch.itemsize))
+        return max(1, min(self._most(batch), max(_BEST_NUMBERS // numbers, fast)))
+
+    def _soon_over(self, batch: Array, turn: int) -> bool:
+        """Whether what waits is over sooner than another thread would help with it.
+
+        Where there is but one core it never does, so that only the next run counts there.
+        """
+        size = self.backlog.bytes
+        if _CORES == 1:
+            size = min(size, turn * batch[0].nbytes)
+        return self._may_run_in_place and size * self.pace <= _IN_PLACE_SECONDS
+
+    def drop(self, job: Job) -> None:
+        """What is left of a job shall never run."""
+        if left := job.left:
+            job.begun += left
+            self.backlog.remove(left, job.batch.nbytes // len(job.batch) * left)
+            self.backlog.done(job.seconds * left)
+            self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

@@ -1,0 +1,55 @@
+"""What is known of one request on its way, in one place from the gate to its answer."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from service.budget import Share
+from service.progress import Progress
+
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request: who it is, when it came, and where its time went.
+
+    `headers` has of those that were sent twice the first, as starlette's Headers do. `timing` has
+    phases in seconds, to which routes add. Moments are of `time.perf_counter`, but for `arrived`
+    and `deadline`, which are of `time.monotonic`.
+    """
+
+    headers: dict[bytes, bytes]
+    share: Share
+    id: str = ""  # the caller's own, or one of ours
+    started: float = field(default_factory=time.perf_counter)
+    arrived: float = field(default_factory=time.monotonic)
+    timing: dict[str, float] = field(default_factory=dict)
+    whole: float = 0.0  # when the last of its body was there
+    ran: float = 0.0  # when its last run ended
+    deadline: float = 0.0  # when its answer would be of no use; 0 before anybody asked
+    allowed: float = 0.0  # the seconds that the deadline is made of
+    model: str = ""  # NAME/VERSION
+    caller: str = ""  # the name of its API key
+    trace_id: str = ""
+    progress: Progress | None = None  # of a large image, where the caller asked for it
+
+    def __post_init__(self) -> None:
+        given = self.headers.get(b"x-request-id")
+        # An id must be unique, not secret: the operating system's random bytes cost more.
+        self.id = given.decode() if given and _ID.fullmatch(given) else new_id()
+
+
+def new_id() -> str:
+    return f"{random.getrandbits(128):032x}"
+
+
+def visit_of(scope: Scope) -> Visit:
+    """What the outermost layer began for this request."""
+    visit: Visit = scope["state"]["visit"]
+    return visit
