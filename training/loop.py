@@ -264,6 +264,8 @@ def verdict(recipe: Recipe, history: Sequence[dict[str, float]], constant: float
             f"{recipe.name}: the validation loss of epoch {epoch} is {loss}; "
             "try a lower rate or a warm-up"
         )
+    if not constant:  # of a single image the constant one is itself
+        return ""
     if history[-1]["mse"] > _RUNAWAY * constant:
         return (
             f"{recipe.name}: the error of epoch {epoch} is {history[-1]['mse']:.2g}, that of one "

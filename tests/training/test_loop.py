@@ -140,6 +140,7 @@ def test_a_run_that_ran_away_is_told_dead() -> None:
     assert verdict(recipe, history, 0.05) == ""
     history.append({"epoch": 2.0, "loss": 1e24, "mse": 1e24})
     assert "ran away" in verdict(recipe, history, 0.05)
+    assert verdict(recipe, history, 0.0) == "", "one image to validate on says nothing of that"
 
 
 def test_a_clipped_gradient_moves_the_weights_less(recipe: Recipe, grey: Dataset) -> None:
