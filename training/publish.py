@@ -16,9 +16,9 @@ import torch
 from service import latent_map, manifest
 from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
-from training import cards, maps, sampler, sheets
+from training import cards, context, maps, sampler, sheets
 from training.classify import CLASSIFIER
-from training.corruption import Clean
+from training.corruption import Clean, GaussianUpTo
 from training.crops import Crops
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
@@ -31,6 +31,7 @@ from training.recipes import Recipe
 # longer than the training (8 minutes against 1.5, on a busy machine), and few would ask for it.
 _SAMPLER_LATENTS = 32
 _SAMPLER_IMAGES = 20_000
+_CONTEXT_IMAGES = 8
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -73,7 +74,7 @@ def publish(
             family=type(recipe.net).__name__.lower(),
             dataset=_public(recipe.data),
             source=recipe.source,
-            image=_image(recipe, best.net, dataset),
+            image=_image(recipe, best.net, dataset, staging),
             latent_shape=latent_shape,
             variational=best.net.variational,
             abilities=abilities(recipe, best.net, sampled=sampled),
@@ -153,8 +154,9 @@ def _public(data: str) -> str:
     return f"folder:{Path(data).name}" if data.startswith("folder:") else data
 
 
-def _image(recipe: Recipe, net: Autoencoder, dataset: Dataset) -> ImageShape:
+def _image(recipe: Recipe, net: Autoencoder, dataset: Dataset, folder: Path) -> ImageShape:
     """A denoiser of grey photographs cleans colour ones too, a channel at a time."""
+    around = _context(recipe, dataset, folder) if net.any_size else None
     photographs = isinstance(recipe.cut, Crops) and not net.encodes
     channels, height, width = dataset.shape
     assert channels in (1, 3)
@@ -164,7 +166,18 @@ def _image(recipe: Recipe, net: Autoencoder, dataset: Dataset) -> ImageShape:
         channels=1 if channels == 1 else 3,
         smallest=max(net.smallest, 1),
         channelwise=channels == 1 and photographs,
+        **({} if around is None else {"context": around}),
     )
+
+
+def _context(recipe: Recipe, dataset: Dataset, folder: Path) -> int | None:
+    """Measured under the noise it learned to undo: the stronger, the further a network looks."""
+    shown = dataset.test.pixels[:_CONTEXT_IMAGES].numpy()
+    if isinstance(recipe.corruption, GaussianUpTo):
+        shown = cards.noisy(shown, f"gaussian:{recipe.corruption.high:g}")
+    elif recipe.corruption.served:
+        shown = cards.noisy(shown, recipe.corruption.served)
+    return context.measured(Model.open(folder, threads=2), shown)
 
 
 def _latent_shape(net: Autoencoder, dataset: Dataset, folder: Path) -> tuple[int | None, ...]:
