@@ -21,8 +21,9 @@ from training.seeds import named
 Array = NDArray[np.uint8]
 
 CARD = "card.png"
-# Colour pictures with noise on them do not compress: five in a row, and levels rounded to
-# multiples of 4, which nobody sees, keep a card below 60 KB (73 KB without).
+# Pictures with noise on them do not compress: five in a row in colour, three of photographs, and
+# levels rounded to multiples of 4, which nobody sees, keep a card of colour pictures below 60 KB
+# (73 KB without) and one of grey photographs below 90 KB (120).
 _GREY, _COLOUR = (10, 64), (5, 128)
 _PHOTOGRAPH, _FEW = 128, 3
 _COARSE = [min(255, 4 * round(level / 4)) for level in range(256)]
@@ -48,7 +49,8 @@ def draw(model: Model, card: Manifest, test: Images) -> Image.Image:
         parts = sheets.grid(drawn, columns)
         rows += [sheets.Row("samples" if i == 0 else "", p.images) for i, p in enumerate(parts)]
     page = sheets.sheet(rows, title=card.name, lines=_lines(card), cell=cell)
-    return page.point(_COARSE * 3) if page.mode == "RGB" else page
+    coarse = page.mode == "RGB" or columns == _FEW
+    return page.point(_COARSE * len(page.getbands())) if coarse else page
 
 
 def add(folder: Path, test: Images) -> Path:

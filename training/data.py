@@ -242,7 +242,7 @@ def _cifar10(where: Path) -> Dataset:
 def _photos(where: Path) -> Dataset:
     """The photographs of the denoising literature: train400 to learn from, BSD68 to score on.
 
-    The upright ones of BSD68 are laid on their side, so that all are of one size.
+    The upright ones of BSD68 are laid on their side, so that all are of one size, and come last.
     """
     parts, digests = [], {}
     for folder in ("train400", "bsd68"):
@@ -252,10 +252,16 @@ def _photos(where: Path) -> Dataset:
                 f"{where / 'photos' / folder} holds {len(paths)} pictures: the photographs of "
                 "train400 and BSD68 are not downloaded, put their PNG files there"
             )
-        laid = [np.rot90(p) if p.shape[0] > p.shape[1] else p for p in pictures.read(paths)]
+        found = sorted(pictures.read(paths), key=_upright)
+        laid = [np.rot90(picture) if _upright(picture) else picture for picture in found]
         parts.append(_unlabelled(torch.from_numpy(np.stack(laid))))
         digests[f"photos/{folder}"] = pictures.digest(paths)
     return Dataset("photos", parts[0], parts[1], (), digests)
+
+
+def _upright(picture_HWC: pictures.Array) -> bool:
+    height, width = picture_HWC.shape[:2]
+    return bool(height > width)
 
 
 def _folder(name: str, tile: int) -> Dataset:

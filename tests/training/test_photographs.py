@@ -13,7 +13,7 @@ from PIL import Image
 
 from service import manifest
 from service.model import Model
-from training import data, recipes
+from training import data, recipes, sweep
 from training.__main__ import main
 from training.crops import Crops
 from training.data import Dataset
@@ -47,29 +47,39 @@ def save(folder: Path, count: int, *, mode: str = "L", least: int = 40) -> Path:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
     folder = root / "photos" / "train400"
     folder.mkdir(parents=True)
     for index in range(24):
         Image.fromarray(scene(48, 48, index)).save(folder / f"{index:03}.png")
     save(root / "photos" / "bsd68", 6)
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(root: Path) -> Dataset:
     return data.load("photos", root)
 
 
 @pytest.fixture
 def recipe() -> Recipe:
-    """The shipped one, but small and short."""
+    return small()
+
+
+def small() -> Recipe:
+    """The shipped recipe, but small and short."""
     return replace(
         recipes.named("photo-denoise-gray"), net=SkipNet(8, fine=1, coarse=1, deep=1), epochs=3,
         split=data.Split(4), cut=Crops(24, of_each=8), optimiser=AdamW(4e-3),
     )  # fmt: skip
 
 
-def test_upright_photographs_are_laid_on_their_side(photos: Dataset) -> None:
+def test_upright_photographs_are_laid_on_their_side_and_come_last(photos: Dataset) -> None:
     assert photos.test.pixels.shape == (6, 40, 56, 1)
-    upright = torch.from_numpy(np.rot90(scene(56, 40, 0)).copy())
-    assert torch.equal(photos.test.pixels[0, :, :, 0], upright)
+    turned = np.rot90(scene(56, 40, 0))
+    for place, picture in ((0, scene(40, 56, 1)), (2, scene(40, 56, 5)), (3, turned)):
+        np.testing.assert_array_equal(photos.test.pixels[place, :, :, 0].numpy(), picture)
     assert photos.shape == (1, 48, 48)
     assert set(photos.digests) == {"photos/train400", "photos/bsd68"}
 
@@ -153,11 +163,13 @@ def test_the_network_bears_any_brightness_alike(recipe: Recipe) -> None:
     assert all(name.endswith("weight") for name, _ in net.named_parameters())
 
 
-def test_what_is_published_cleans_photographs_of_any_size(
-    recipe: Recipe, photos: Dataset, tmp_path: Path
-) -> None:
-    run = train(replace(recipe, epochs=8), photos)
-    folder = publish(recipe, {0: run}, photos, tmp_path)
+@pytest.fixture(scope="module")
+def folder(photos: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = replace(small(), epochs=8)
+    return publish(recipe, {0: train(recipe, photos)}, photos, tmp_path_factory.mktemp("models"))
+
+
+def test_what_is_published_cleans_photographs_of_any_size(folder: Path) -> None:
     card, model = manifest.read(folder), Model.open(folder)
     assert card.abilities == ("denoise", "reconstruct")
     assert (card.image.height, card.image.smallest, card.image.channelwise) == (None, 1, True)
@@ -167,3 +179,19 @@ def test_what_is_published_cleans_photographs_of_any_size(
     for height, width in ((1, 1), (1, 9), (7, 1999), (17, 33), (64, 64)):
         image = np.random.default_rng(0).integers(0, 256, (1, height, width, 1), np.uint8)
         assert model.reconstruct(image).shape == image.shape
+
+
+def test_noise_that_is_not_clipped_is_swept_too(folder: Path, photos: Dataset) -> None:
+    levels = sweep.noise(folder, photos)["levels"]
+    assert [level["std"] for level in levels] == list(sweep.FINE)
+    for reading in ("clipped", "unclipped"):
+        row = next(level for level in levels if level["std"] == 0.1)[reading]
+        assert row["model"]["psnr"] > row["input"]["psnr"] + 2
+
+
+def test_its_figures_are_drawn_like_all_others(folder: Path, root: Path, tmp_path: Path) -> None:
+    models = folder.parent.parent
+    before = (folder / "card.png").read_bytes()
+    places = ["--models", str(models), "--data", str(root), "--results", str(tmp_path)]
+    assert main(["figures", "photo-denoise-gray", *places, "--runs", str(tmp_path)]) == 0
+    assert (folder / "card.png").read_bytes() == before
