@@ -108,8 +108,10 @@ class Catalog(Versions):
             if ability not in served.manifest.abilities:
                 can = ", ".join(served.manifest.abilities)
                 others = [s.manifest.name for s in self.ranking(ability)]
+                encodes = "encode" in served.manifest.abilities
+                why = "" if encodes else " (it has no bottleneck, and so no latents)"
                 raise AbilityMissing(
-                    f"{name} cannot {ability}; it can {can}",
+                    f"{name} cannot {ability}{why}; it can {can}",
                     extra={"abilities": served.manifest.abilities, "models": others},
                 )
             return served

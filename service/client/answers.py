@@ -46,10 +46,16 @@ class Sent:
             return None
         return npy.read(self.response.content).copy()  # the caller may write on it
 
+    @property
+    def picture(self) -> bytes | None:
+        """The file of an answer that is a picture, else None."""
+        is_one = self.response.headers.get("Content-Type", "").startswith("image/")
+        return self.response.content if is_one else None
+
     @cached_property
     def json(self) -> dict[str, Any]:
-        """The members of a JSON answer; none of an npy answer."""
-        return json_of(self.response) if self.array is None else {}
+        """The members of a JSON answer; none of any other."""
+        return json_of(self.response) if self.array is None and self.picture is None else {}
 
     @property
     def model(self) -> ModelName:
@@ -121,8 +127,21 @@ def images(sent: Sequence[Sent], member: str = "images") -> list[Image]:
         if each.array is not None:
             made += list(each.array)
         else:
-            made += [codec.decode(base64.b64decode(png)) for png in each.json.get(member) or ()]
+            made += [codec.decode(file) for file in _files(each, member)]
     return made
+
+
+def files(sent: Sequence[Sent]) -> list[bytes] | None:
+    """Every image of the answers as the file that it came in; None where they came as arrays."""
+    if any(each.array is not None for each in sent):
+        return None
+    return [file for each in sent for file in _files(each, "images")]
+
+
+def _files(sent: Sent, member: str) -> list[bytes]:
+    if sent.picture is not None:
+        return [sent.picture]
+    return [base64.b64decode(png) for png in sent.json.get(member) or ()]
 
 
 def floats(sent: Sequence[Sent], member: str) -> list[Floats]:
@@ -158,12 +177,12 @@ def noise_std(sent: Sequence[Sent]) -> tuple[float | None, ...]:
     """Of each image; None where an answer does not say."""
     found: list[float | None] = []
     for each in sent:
-        if each.array is None:
-            count = len(each.json.get("images") or ())
-            found += each.json.get("noise_std") or [None] * count
-        else:
-            said = each.response.headers.get("Noise-Std") if len(each.array) == 1 else None
-            found += [float(said) if said else None] * len(each.array)
+        if each.json:
+            found += each.json.get("noise_std") or [None] * len(each.json.get("images") or ())
+            continue
+        count = 1 if each.array is None else len(each.array)
+        said = each.response.headers.get("Noise-Std") if count == 1 else None
+        found += [float(said) if said else None] * count
     return tuple(found)
 
 

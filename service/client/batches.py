@@ -21,6 +21,8 @@ Sendable = TypeVar("Sendable", bound=Item)
 JSON = "application/json"
 # Raw arrays cost no codec; where the images are of several sizes, JSON has them.
 RAW = f"{npy.MEDIA_TYPE}, {JSON};q=0.5"
+# What was a file comes as one: with its alpha and profile, and as it is to be saved.
+FILE = f"image/png, {JSON};q=0.5"
 AUTO = "auto"
 _LARGE = 2**19  # bytes; a photograph, or hundreds of digits
 

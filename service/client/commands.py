@@ -26,7 +26,6 @@ from service.client.results import (
     ModelName,
     ModelSummary,
     Reconstructed,
-    as_file,
 )
 from service.client.shells import AsyncClient, Client
 
@@ -105,8 +104,8 @@ def _rewritten(
 
 
 def _save(made: Images, targets: Sequence[Path]) -> None:
-    for image, target in zip(made, targets, strict=True):
-        target.write_bytes(as_file([image], target.suffix.lower()))
+    for place, target in enumerate(targets):
+        target.write_bytes(made.file(place, target.suffix.lower()))
 
 
 def _encode(options: Namespace) -> int:

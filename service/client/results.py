@@ -17,6 +17,13 @@ from service.manifest import Manifest, Score
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+}
+
 
 @dataclass(frozen=True)
 class ModelName:
@@ -83,9 +90,14 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Images(Result):
-    """Images, in the order of what was sent, each uint8 `[H,W,C]`."""
+    """Images, in the order of what was sent, each uint8 `[H,W,C]`, alpha laid on white.
+
+    `files` are those that the service sent, with the alpha and the ICC profile of what was sent;
+    None where arrays came.
+    """
 
     images: list[Image] = field(repr=False)
+    files: list[bytes] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -109,12 +121,26 @@ class Images(Result):
         if not target.suffix:
             target.mkdir(parents=True, exist_ok=True)
             paths = [target / f"{i:04d}.png" for i in range(len(self))]
-            for each, image in zip(paths, self.images, strict=True):
-                each.write_bytes(codec.encode_png(image))
+            for place, each in enumerate(paths):
+                each.write_bytes(self.file(place, ".png"))
             return paths
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(as_file(self.images, target.suffix.lower(), columns))
+        suffix = target.suffix.lower()
+        alone = len(self) == 1 and suffix in MEDIA_TYPES
+        whole = self.file(0, suffix) if alone else as_file(self.images, suffix, columns)
+        target.write_bytes(whole)
         return [target]
+
+    def file(self, place: int, suffix: str) -> bytes:
+        """One image as a `.png`, `.jpg` or `.webp`, with what `files` know of it."""
+        kind = MEDIA_TYPES[suffix]
+        if self.files is None:
+            return codec.encode(self.images[place], kind)
+        opened = codec.open_image(self.files[place], max_pixels=self.images[place].size)
+        if codec.media_type(opened) == kind:
+            return self.files[place]
+        image, beside = codec.straight(opened)
+        return codec.encode(image, kind, beside)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -227,9 +253,7 @@ def mean(per_image: Sequence[Scores]) -> Scores:
 
 def as_file(images: Sequence[Image], suffix: str, columns: int | None = None) -> bytes:
     """A sheet, an animation or an array of the images, by the suffix. Raises as `Images.save`."""
-    from_suffix = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-    from_suffix |= {".webp": "image/webp"}
-    if suffix not in {*from_suffix, ".gif", ".npy"}:
+    if suffix not in {*MEDIA_TYPES, ".gif", ".npy"}:
         raise ValueError(f"{suffix}: write .png, .jpg, .webp, .gif, .npy, or a folder")
     if len({image.shape for image in images}) != 1:
         raise ValueError(f"images of several sizes make no {suffix}: save them to a folder")
@@ -238,4 +262,4 @@ def as_file(images: Sequence[Image], suffix: str, columns: int | None = None) ->
         return codec.encode_gif(stacked, milliseconds=100)
     if suffix == ".npy":
         return npy.write(stacked)
-    return codec.encode(codec.grid(stacked, columns=columns), from_suffix[suffix])
+    return codec.encode(codec.grid(stacked, columns=columns), MEDIA_TYPES[suffix])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from service import npy
 from service.client import answers, pictures
 from service.client.answers import Sent
-from service.client.batches import AUTO, JSON, RAW, Limits, asking, in_batches
+from service.client.batches import AUTO, FILE, JSON, RAW, Limits, asking, in_batches
 from service.client.errors import Unreachable
 from service.client.exchange import Retries, Steps, answered, good
 from service.client.parts import Progress
@@ -81,7 +82,7 @@ class Verbs:
             {**query, "simulate": simulate},
             images,
             references=references,
-            accept=RAW if simulate is None and references is None else JSON,
+            accept=FILE if simulate is None and references is None else JSON,
             seed=seed,
             tells=True,
             progress=progress,
@@ -89,6 +90,7 @@ class Verbs:
         return Denoised(
             **answers.common(sent),
             images=answers.images(sent),
+            files=answers.files(sent),
             quality=answers.denoise_quality(sent),
             noise_std=answers.noise_std(sent),
             noisy=answers.images(sent, "noisy") if simulate else None,
@@ -109,11 +111,12 @@ class Verbs:
         `quality.anomaly_percentile` says how unlike the model's own test images each one is.
         """
         query = {"model": model, "version": version, "quality": quality, "fit": fit}
-        accept = JSON if quality else RAW
+        accept = JSON if quality else FILE
         sent = yield from self._send("/reconstruct", query, images, accept=accept, tells=True)
         return Reconstructed(
             **answers.common(sent),
             images=answers.images(sent),
+            files=answers.files(sent),
             quality=answers.reconstruct_quality(sent),
         )
 
@@ -279,6 +282,8 @@ class Verbs:
         originals = [] if references is None else pictures.items(references)
         if not items:
             raise ValueError("there is no image to send")
+        if accept == FILE and not all(isinstance(item, Path | bytes) for item in items):
+            accept = RAW
         if originals and len(originals) != len(items):
             raise ValueError(f"{len(originals)} references for {len(items)} images: send as many")
         return (

@@ -191,3 +191,32 @@ async def test_the_answer_says_how_noisy_the_picture_was(photo):
     answer = await photo.post("/denoise", content=file(SMALL[:12, :12]), headers=PNG)
     assert answer.headers["Model-Name"] == "toy-fixed"
     assert "Noise-Std" not in answer.headers
+
+
+async def test_what_the_client_saves_has_alpha_and_profile_too(photo_models, tmp_path):
+    from service.app import create_app
+    from service.client import Client
+    from service.settings import Settings
+    from tests.listening import listening
+
+    rgba = np.concatenate([COLOUR, ALPHA], axis=2)
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for path in paths:
+        path.write_bytes(file(rgba, icc_profile=SRGB))
+    app = create_app(Settings(models_dir=photo_models))
+    with listening(app) as url, Client(url) as client:
+        for sent in (paths[:1], paths, paths[0].read_bytes()):
+            made = client.denoise(sent, model="toy-photo")
+            np.testing.assert_array_equal(made[0], on_white(COLOUR + np.uint8(50), ALPHA))
+            folder = made.save(tmp_path / "made")
+            (jpeg,) = client.denoise(paths[0], model="toy-photo").save(tmp_path / "one.jpg")
+            assert opened(jpeg.read_bytes()).info["icc_profile"] == SRGB
+            for path in folder:
+                saved = opened(path.read_bytes())
+                assert saved.info["icc_profile"] == SRGB
+                np.testing.assert_array_equal(np.asarray(saved)[..., 3:], ALPHA)
+                shown = ALPHA[..., 0] > 0
+                np.testing.assert_array_equal(np.asarray(saved)[shown][:, :3], COLOUR[shown] + 50)
+        arrays = client.denoise(COLOUR, model="toy-photo")
+        assert arrays.files is None
+        np.testing.assert_array_equal(arrays[0], COLOUR + 50)
