@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.server import Server
+
 
 class Wire:
     """A connection, and the answers that came on it."""
@@ -124,3 +126,15 @@ def drip(connection: Wire, data: bytes, *, every: float, seconds: float) -> None
         except OSError:
             return
         time.sleep(every)
+
+
+def asked(server: Server, *sent: bytes):
+    with wire(server.url) as connection:
+        return connection.send(*sent).answer()
+
+
+def refused(server: Server, reason: str) -> float:
+    """How often it refused something for that reason."""
+    text = server.get("/metrics").text
+    name = f'autoencoder_refused_total{{reason="{reason}"}}'
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))

@@ -14,7 +14,7 @@ from service.errors import ManifestError
 from service.manifest import ImageShape
 from tests import toys
 from tests.conftest import running
-from tests.service.test_inference_protocol import files
+from tests.service.inference_requests import files
 from tests.service.test_manifest import edit
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ import pytest
 
 from tests import toys
 from tests.conftest import running
-from tests.service.test_inference_protocol import INFER, body
+from tests.service.inference_requests import INFER, body
 
 pytestmark = pytest.mark.anyio
 
