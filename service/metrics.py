@@ -232,7 +232,7 @@ class Metrics:
         self._told = dropped
         for served in catalog:
             card = served.manifest
-            self.waiting.labels(card.name, card.version).set(served.backlog.images)
+            self.waiting.labels(card.name, card.version).set(served.waiting)
             for verb, psnr in _scores(served):
                 self.test_psnr.labels(card.name, card.version, verb).set(psnr)
         self.totals.update(catalog)

@@ -97,6 +97,12 @@ class Served:
             seconds_per_byte=known,
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many images wait for this model; a large one does until its last tile has run."""
+        large = self._large.backlog.images if self._large else 0
+        return self.backlog.images + large
+
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one image's latents; the least, where it follows the image's size."""
         return tuple(axis or 1 for axis in self.manifest.latent_shape)

@@ -83,9 +83,7 @@ async def card(request: Request, name: str, version: int | None = None) -> Card:
     """One model's card: its manifest, with scores, baselines, recipe and provenance."""
     catalog = catalog_of(request)
     served = catalog.get(name, version)
-    return Card(
-        manifest=served.manifest, versions=catalog.versions(name), waiting=served.backlog.images
-    )
+    return Card(manifest=served.manifest, versions=catalog.versions(name), waiting=served.waiting)
 
 
 @router.get(

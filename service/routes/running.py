@@ -124,7 +124,7 @@ async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
 
 def _too_late(visit: Visit) -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"no answer within {visit.allowed:g} s: send fewer images, allow more time "
+        f"no answer within {visit.allowed:g} s: send fewer or smaller images, allow more time "
         f"({deadlines.HEADER}), or try again later"
     )
 

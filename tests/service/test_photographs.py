@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -61,6 +62,26 @@ async def test_any_size_is_answered(photo, size):
     image = RNG.integers(0, 200, (*size, 3), dtype=np.uint8)
     answer = await photo.post("/denoise?model=toy-photo", content=file(image), headers=PNG)
     np.testing.assert_array_equal(images.decode(answer.content), image + 50)
+
+
+async def test_a_large_tensor_of_the_inference_protocol_runs_in_tiles_too(photo):
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "images", "shape": [1, *COLOUR.shape], "datatype": "UINT8",
+                    "parameters": {"binary_data_size": COLOUR.nbytes},
+                }
+            ],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()  # fmt: skip
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    answer = await photo.post(
+        "/v2/models/toy-photo/infer", content=head + COLOUR.tobytes(), headers=headers
+    )
+    assert answer.content.endswith((COLOUR + np.uint8(50)).tobytes())
+    assert photo.app.state.catalog.get("toy-photo")._large.queue.statistics.images > 10
 
 
 @pytest.mark.parametrize("turn", range(1, 9))

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 
 RNG = np.random.default_rng(3)
 LARGE = RNG.integers(0, 200, (300, 280, 3), dtype=np.uint8)
+WAITING = 'autoencoder_waiting_images{model="toy-photo",version="1"}'
 TOLD = {"Content-Type": "image/png", "Accept": "multipart/mixed"}
 
 
@@ -205,12 +206,13 @@ def test_tiles_of_a_caller_that_left_are_dropped_and_counted(slow_url):
             b"Accept: multipart/mixed\r\nContent-Length: %d\r\n\r\n" % len(body) + body
         )
         assert b'"done"' in connection.recv(10_000) + connection.recv(10_000)
+        eventually(slow_url, WAITING, 1)
     dropped = 'autoencoder_dropped_images{model="toy-photo",reason="departed",version="1"}'
     time.sleep(0.3)
     text = httpx.get(f"{slow_url}/metrics").text
     (line,) = (line for line in text.splitlines() if line.startswith(dropped))
     assert float(line.split()[-1]) > 50
-    eventually(slow_url, 'autoencoder_waiting_images{model="toy-photo",version="1"}', 0)
+    eventually(slow_url, WAITING, 0)
 
 
 def test_small_pictures_do_not_wait_for_a_large_one(slow_url):

@@ -88,6 +88,23 @@ async def test_a_models_answer_in_tiles_is_that_of_the_whole_image(folder, std, 
     assert (difference > 0).mean() < 0.005
 
 
+@given(st.integers(4, 700), st.integers(4, 700), st.integers(0, 3), st.sampled_from([14, 15, 16]))
+@settings(deadline=None, max_examples=20)
+def test_so_is_it_for_any_size_and_tiling(height, width, seed, bits):
+    height, width = min(height, 2**17 // width), min(width, 2**17 // height)
+    folder = MODELS / "mnist-unet-denoise" / "1"
+    shape, model = manifest.read(folder).image, Model.open(folder)
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 1), dtype=np.uint8)
+
+    async def run() -> np.ndarray:
+        with ThreadPoolExecutor(1) as executor:
+            runner = large(model.reconstruct, shape, executor, tile_pixels=2**bits)
+            return (await runner.run(image[None])).outputs[0]
+
+    whole = model.reconstruct(image[None])
+    assert np.abs(asyncio.run(run()).astype(int) - whole).max() <= 1
+
+
 GREY = ImageShape(height=None, width=None, channels=1)
 PIXELS = np.random.default_rng(1).integers(0, 200, (2, 300, 290, 1), dtype=np.uint8)
 
