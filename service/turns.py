@@ -91,6 +91,7 @@ class Turns:
         self._may_run_in_place = in_place
         self._small: deque[Job] = deque()
         self._large: deque[Job] = deque()
+        self._sort = 0  # whose turn it is where the two cannot run together
         self._statistics = statistics
         self.backlog = backlog
         self.pace = math.inf  # seconds a byte takes in the function itself, undisturbed
@@ -119,24 +120,28 @@ class Turns:
     def next(self) -> Next | None:
         """What runs next: small requests first, and of the large ones what else fits.
 
-        Half of a run is for the large ones while there are any, the oldest first, so that
-        neither sort can keep the other waiting. A large one alone goes to a thread as a whole,
-        and comes back when others do: see `Batcher`.
+        Half of a run is for the large ones while there are any, so that neither sort can keep the
+        other waiting. A large one alone goes to a thread as a whole, and comes back when others
+        do: see `Batcher`.
         """
         now = time.monotonic()
         heads = [queue[0] for queue in (self._small, self._large) if self._expects(queue, now)]
         if not heads:
             return None
-        oldest = min(heads, key=lambda job: job.since)
-        turn = self._turn(oldest.batch)
-        in_place = self._soon_over(oldest.batch, turn)
-        kept = turn // 2 if len(heads) == 2 and heads[1].joins(oldest) else 0
+        first = min(heads, key=lambda job: job.since)
+        turn, kept = self._turn(first.batch), 0
+        if len(heads) == 2 and heads[0].joins(heads[1]):
+            kept = turn // 2 or int(first is heads[1])  # where one image is all, by age
+        elif len(heads) == 2:  # images of different sizes: one sort after the other
+            first = heads[self._sort]
+            turn, self._sort = self._turn(first.batch), 1 - self._sort
+        in_place = self._soon_over(first.batch, turn)
         room, parts = turn, list[Part]()
         if not (self._small or in_place):
-            room = max(turn, min(oldest.left, self._most(oldest.batch)))
-        room = self._take(self._small, oldest, room - kept, parts, now) + kept
-        room = self._take(self._large, oldest, room, parts, now)
-        self._take(self._small, oldest, room, parts, now)
+            room = max(turn, min(first.left, self._most(first.batch)))
+        room = self._take(self._small, first, room - kept, parts, now) + kept
+        room = self._take(self._large, first, room, parts, now)
+        self._take(self._small, first, room, parts, now)
         return Next(parts, turn, in_place)
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
