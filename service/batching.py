@@ -196,9 +196,9 @@ class Batcher:
             join, infer, split = joined - started, inferred - joined, time.perf_counter() - inferred
             count = len(outputs[0])
             self.statistics.ran(count, join=join, infer=infer, split=split)
-            # One slow run, where another process had the processor, says little: it rises slowly.
+            # Slow runs, where other processes had the processor, say little: it rises slowly.
             turns = self._turns
-            turns.pace = min(1.1 * turns.pace, infer / batch[:count].nbytes)
+            turns.pace = min(1.02 * turns.pace, infer / batch[:count].nbytes)
             return results
         # One caller's fault is not its neighbours': each alone, and only the guilty one fails.
         return [result for part in parts for result in self._run([part], size)]

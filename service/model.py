@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.runtime import sessions
+from service.turns import power_of_two
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -97,7 +98,7 @@ class Model:
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
         elements = math.prod(batch.shape[1:])
-        return max(1, _SLICE_PIXELS // max(1, elements))
+        return power_of_two(_SLICE_PIXELS // max(1, elements))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
         name = self._names[session]

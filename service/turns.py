@@ -34,6 +34,11 @@ _IN_PLACE_SECONDS = 0.002
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def power_of_two(count: int) -> int:
+    """The largest that is not above `count`, and 1 at least: 64 digits take less each than 83."""
+    return 1 << max(0, count.bit_length() - 1)
+
+
 class Run(NamedTuple):
     """What a request got: its outputs `[B,...]`, and the seconds it waited and ran.
 
@@ -179,7 +184,7 @@ class Turns:
         """How many of them run before others have their turn."""
         numbers = batch.size // len(batch) or 1
         fast = int(_TURN_SECONDS / (self.pace * numbers * batch.itemsize))
-        return max(1, min(self._most(batch), max(_BEST_NUMBERS // numbers, fast)))
+        return power_of_two(min(self._most(batch), max(_BEST_NUMBERS // numbers, fast)))
 
     def _soon_over(self, batch: Array, turn: int) -> bool:
         """Whether what waits is over sooner than another thread would help with it.

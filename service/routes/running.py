@@ -22,7 +22,7 @@ from service.visit import Visit, visit_of
 T = TypeVar("T")
 
 # Below this, work on pixels costs less than the hop to another thread.
-_INLINE_PIXELS = 256 * 256
+INLINE_PIXELS = 256 * 256
 
 _WATCH_AFTER = 0.05  # seconds
 
@@ -34,7 +34,7 @@ def catalog_of(request: Request) -> Catalog:
 
 async def aside(work: Callable[[], T], *, pixels: int) -> T:
     """Does the work, in another thread where it is much: the event loop serves others then."""
-    return work() if pixels <= _INLINE_PIXELS else await asyncio.to_thread(work)
+    return work() if pixels <= INLINE_PIXELS else await asyncio.to_thread(work)
 
 
 async def run_each(
