@@ -33,8 +33,8 @@ _SIZES = {
 _HEAD = """# What image files cost
 
 Written by `python -m benchmarks.codecs`: milliseconds of one core, the median and the range
-of {rounds} interleaved rounds, and the size of the file. What the service does is **bold**. Reading is by
-`service.images`, and by Pillow alone beside it.
+of {rounds} interleaved rounds, and the size of the file. What the service does is **bold**.
+Reading is by `service.images`, and by Pillow alone beside it.
 
 An image of up to {inline} pixels is read and written on the event loop, where it keeps others
 waiting for no longer than a run of a network does; larger ones in another thread.
