@@ -128,7 +128,7 @@ WRONG = {
     "no images": (422, "no image", saved(np.zeros((0, 12, 12, 1), np.uint8))),
     "images without rows": (422, "no image", saved(np.zeros((1, 0, 12, 1), np.uint8))),
     "too many images": (413, "4096", saved(np.zeros((4097, 1, 1, 1), np.uint8))),
-    "too many pixels": (413, "pixels", saved(np.zeros((3000, 3000), np.uint8))),
+    "too many pixels": (413, "pixels", saved(np.zeros((5700, 5700), np.uint8))),
     "a wrong size": (422, "fit=resize", saved(np.zeros((2, 13, 12, 1), np.uint8))),
 }  # fmt: skip
 
