@@ -122,8 +122,7 @@ class Worker:
         supervisor = parent_process()
         while True:
             self._own.beat = time.monotonic()
-            if self._others:  # whichever of them is asked for the metrics
-                self._metrics.settle()
+            self._metrics.settle()  # for the others; and notes of requests take memory
             if supervisor is not None and not supervisor.is_alive():
                 log.error("the supervisor is gone: stopping")
                 supervisor = None
