@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         "or resized",
     )
     tile_pixels: int = Field(
-        2**18,
+        2**20,
         ge=2**14,
         description="pixels of a large image that run at a time, in one process: its memory",
     )
