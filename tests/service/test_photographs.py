@@ -137,6 +137,21 @@ async def test_alpha_passes_a_model_for_any_size_by(photo, accept, side):
     np.testing.assert_array_equal(made[..., :3][seen], COLOUR[:side, :side][seen] + 50)
 
 
+@pytest.mark.parametrize(("accept", "mode"), [("image/png", "LA"), ("image/webp", "RGBA")])
+async def test_grey_with_alpha_stays_grey_with_alpha(settings, tmp_path, accept, mode):
+    toys.identity(tmp_path, size=None, channelwise=True, add=50, abilities=("denoise",))
+    pixels = np.concatenate([COLOUR[..., :1], ALPHA], axis=2)
+    async with running(settings(models_dir=tmp_path)) as client:
+        headers = PNG | {"Accept": accept}
+        answer = await client.post("/denoise", content=file(pixels), headers=headers)
+    made = opened(answer.content)
+    assert made.mode == mode
+    np.testing.assert_array_equal(np.asarray(made.getchannel("A")), ALPHA[..., 0])
+    seen = ALPHA[..., 0] > 0
+    grey = np.asarray(made.getchannel(0))
+    np.testing.assert_array_equal(grey[seen], COLOUR[..., 0][seen] + 50)
+
+
 async def test_where_there_is_no_room_for_alpha_it_lies_on_white(photo):
     rgba = np.concatenate([COLOUR, ALPHA], axis=2)
     white = on_white(COLOUR + np.uint8(50), ALPHA)
