@@ -1,8 +1,8 @@
 """Our denoiser of photographs beside BM3D and the literature, on Set12 and BSD68.
 
-    python -m benchmarks.photos              everything; BM3D takes half an hour of one core
-    python -m benchmarks.photos --without-bm3d
-    python -m benchmarks.photos --page       the page again, from what was measured
+    python -m benchmarks.photos                     everything; BM3D takes half an hour of one core
+    python -m benchmarks.photos --only speeds       measured again, the rest is kept
+    python -m benchmarks.photos --only              the page again, from what is known
 
 Writes benchmarks/photos.json and docs/benchmarks-photos.md. What BM3D has done is kept under
 `.benchmarks/`, so that a run which was stopped goes on. Needs the extra `training`, for the noise
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from service.runtime import open_session
 from training import data, sweep
 
 MODEL = "photo-denoise-gray"
+PARTS = ("speeds", "ours", "bm3d")
 FIGURES = ROOT / "benchmarks" / "photos.json"
 PAGE = ROOT / "docs" / "benchmarks-photos.md"
 CACHE = ROOT / ".benchmarks"
@@ -46,35 +47,34 @@ _THREADS, _ROUNDS, _SIDE = 2, 5, 1024
 # On a clean photograph nothing should happen.
 _CLEAN = 0
 
+# PSNR of each photograph in order, by set, level and what was scored.
+Found = dict[str, dict[str, dict[str, list[float]]]]
 
-def ours(folder: Path, where: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean PSNR by set and level: of the noisy image, as trained, as served, and their inputs."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+
+def ours(folder: Path, where: Path) -> Found:
+    """PSNR of each photograph, by set and level: noisy, as trained, and both as uint8 as served."""
+    found: Found = {}
     served = Model.open(folder, threads=_THREADS)
     with tempfile.TemporaryDirectory() as scratch:
         trained = sweep.floating(folder, Path(scratch))
         for name in SETS:
             found[name] = {}
             for level in (_CLEAN, *LEVELS):
-                rows = []
+                scores: dict[str, list[float]] = {}
                 for photograph in photographs(where, name):
                     noisy = photograph.noisy(level)[None, :, :, None].astype(np.float32)
                     stored = sweep.as_served(noisy)
                     # The graph does not care that the type says uint8; see `floating`.
                     exact = trained.encode(noisy).latents[0, 0] * 255  # type: ignore[arg-type]
-                    answers = {
-                        "noisy": noisy[0, :, :, 0], "trained": exact,
-                        "noisy uint8": stored[0, :, :, 0],
-                        "served": served.reconstruct(stored)[0, :, :, 0],
-                    }  # fmt: skip
-                    rows.append({k: photograph.psnr(v) for k, v in answers.items()})
-                found[name][str(level)] = {
-                    # A clean photograph is its own answer, to an infinity of decibels.
-                    key: round(statistics.fmean(row[key] for row in rows), 3)
-                    for key in rows[0]
-                    if np.isfinite(rows[0][key])
-                }
-                print(name, level, found[name][str(level)], flush=True)
+                    answers = {"trained": exact, "served": served.reconstruct(stored)[0, :, :, 0]}
+                    if level != _CLEAN:
+                        answers |= {"noisy": noisy[0, :, :, 0], "stored": stored[0, :, :, 0]}
+                    for key, answer in answers.items():
+                        psnr = round(photograph.psnr(answer), 3)
+                        scores.setdefault(key, []).append(psnr)
+                found[name][str(level)] = scores
+                means = {key: round(statistics.fmean(each), 2) for key, each in scores.items()}
+                print(name, level, means, flush=True)
     return found
 
 
@@ -87,22 +87,18 @@ def bm3d(python: Path, where: Path) -> dict[str, Any]:
 
 
 def read_bm3d(results: Path) -> dict[str, Any]:
-    """Mean PSNR by set and level, of those sets that are whole, and its speed."""
+    """PSNR by set and level of the photographs that are done, the first ones, and its speed."""
     lines = [json.loads(line) for line in results.read_text().splitlines()]
-    psnr: dict[str, dict[str, float]] = {}
-    images: dict[str, dict[str, int]] = {}
-    for name in SETS:
-        for level in LEVELS:
-            mine = [x["psnr"] for x in lines if (x["of"], x["level"]) == (name, level)]
-            if mine:
-                psnr.setdefault(name, {})[str(level)] = round(statistics.fmean(mine), 3)
-                images.setdefault(name, {})[str(level)] = len(mine)
+    psnr: dict[str, dict[str, list[float]]] = {}
+    for line in sorted(lines, key=lambda line: int(line["place"])):
+        by_level = psnr.setdefault(line["of"], {})
+        by_level.setdefault(str(line["level"]), []).append(line["psnr"])
     megapixels = sum(line["megapixels"] for line in lines)
     cpu = sum(line["cpu_seconds"] for line in lines)
-    return {"psnr": psnr, "images": images, "megapixels_per_cpu_second": megapixels / cpu}
+    return {"psnr": psnr, "megapixels_per_cpu_second": round(megapixels / cpu, 4)}
 
 
-def speeds(folder: Path, python: Path | None, where: Path) -> dict[str, list[float]]:
+def speeds(folder: Path, python: Path, where: Path) -> dict[str, list[float]]:
     """Megapixels a second on two cores, round by round, all taking turns."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, _SIDE, _SIDE, 1), dtype=np.uint8)
@@ -121,17 +117,14 @@ def speeds(folder: Path, python: Path | None, where: Path) -> dict[str, list[flo
                 return session.run(None, {"x": floats})
 
             runs[f"{name}'s shape"] = (run, floats.size / 1e6)
-        if python is not None:
-            program = ["-m", "benchmarks.peers.bm3d_photographs", str(where), "--seconds"]
-            command = [str(python), *program]
+        program = ["-m", "benchmarks.peers.bm3d_photographs", str(where), "--seconds"]
+        command = [str(python), *program]
 
-            def filtered() -> float:
-                answer = subprocess.run(
-                    command, cwd=ROOT, capture_output=True, text=True, check=True
-                )
-                return float(answer.stdout)
+        def filtered() -> float:
+            answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            return float(answer.stdout)
 
-            runs["BM3D"] = (filtered, 256 * 256 / 1e6)
+        runs["BM3D"] = (filtered, 256 * 256 / 1e6)
         found: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(_ROUNDS + 1):
             for name, (run_once, megapixels) in runs.items():
@@ -173,37 +166,37 @@ def _version(python: Path, name: str) -> str:
 def main() -> None:
     """Measures, and writes the figures and the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--without-bm3d", action="store_true", help="keep what is known of it")
-    parser.add_argument("--page", action="store_true", help="write the page again, no more")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="keep the others")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data sets")
     options = parser.parse_args()
-    if not options.page:
-        known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-        figures = measure(data.root(options.data) / "photos", known, not options.without_bm3d)
-        FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
-    PAGE.write_text(photos_page.page(json.loads(FIGURES.read_text())))
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    figures |= measure(data.root(options.data) / "photos", options.only)
+    FIGURES.write_text(json.dumps(figures) + "\n")
+    PAGE.write_text(photos_page.page(figures))
 
 
-def measure(where: Path, known: dict[str, Any], with_bm3d: bool) -> dict[str, Any]:
-    """All figures; BM3D's from `known` unless it is to be run."""
+def measure(where: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """The figures of those parts."""
     folder = ROOT / "models" / MODEL / "1"
-    load = os.getloadavg()[0]
-    python = _environment("bm3d", "bm3d", "pillow") / "bin" / "python" if with_bm3d else None
-    return {
-        "hardware": {
-            "processor": processor(),
-            "load_before": round(load, 2),
-            "system": f"{platform.system()} {platform.release()}",
-            "python": platform.python_version(),
-        },
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: version(name) for name in ("onnxruntime", "torch", "numpy")},
-        "model": {"graphs": sweep.graphs(manifest.read(folder)), **_made(folder)},
-        "speeds": speeds(folder, python, where),
-        "ours": ours(folder, where),
-        "bm3d": bm3d(python, where) if python else known.get("bm3d"),
-    }
+    python = CACHE / "bm3d" / "bin" / "python"
+    found: dict[str, Any] = {}
+    if "speeds" in parts or "bm3d" in parts:
+        _environment("bm3d", "bm3d", "pillow")
+    if "speeds" in parts:
+        found["load_before"] = round(os.getloadavg()[0], 2)
+        found["speeds"] = speeds(folder, python, where)
+    if "ours" in parts:
+        found["ours"], found["model"] = ours(folder, where), _made(folder)
+    if "bm3d" in parts:
+        found["bm3d"] = bm3d(python, where)
+    if found:
+        found["on"] = {
+            "processor": processor(), "system": f"{platform.system()} {platform.release()}",
+            "python": platform.python_version(), "commit": commit(),
+            "date": time.strftime("%Y-%m-%d"),
+            "versions": {name: version(name) for name in ("onnxruntime", "torch", "numpy")},
+        }  # fmt: skip
+    return found
 
 
 def _made(folder: Path) -> dict[str, Any]:
@@ -211,7 +204,8 @@ def _made(folder: Path) -> dict[str, Any]:
     card = manifest.read(folder)
     made = card.provenance
     return {
-        "name": card.name, "parameters": card.parameters, "epochs": made.epochs,
+        "graphs": sweep.graphs(card), "name": card.name, "parameters": card.parameters,
+        "epochs": made.epochs,
         "seconds": made.seconds, "device": made.device, "recipe": card.recipe,
     }  # fmt: skip
 

@@ -26,9 +26,9 @@ def main(where: Path, results: Path) -> None:
     if results.exists():
         lines = [json.loads(line) for line in results.read_text().splitlines()]
         done = {(line["of"], line["place"], line["level"]) for line in lines}
-    for level in LEVELS:
-        for name in SETS:
-            for photograph in photographs(where, name):
+    for name in SETS:
+        for photograph in photographs(where, name):
+            for level in LEVELS:
                 if (name, photograph.place, level) in done:
                     continue
                 noisy = photograph.noisy(level)
