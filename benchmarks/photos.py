@@ -52,7 +52,7 @@ Found = dict[str, dict[str, dict[str, list[float]]]]
 
 
 def ours(folder: Path, where: Path) -> Found:
-    """PSNR of each photograph, by set and level: noisy, as trained, and both as uint8 as served."""
+    """PSNR of each photograph, by set and level: noisy, as trained and as served."""
     found: Found = {}
     served = Model.open(folder, threads=_THREADS)
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,7 +68,7 @@ def ours(folder: Path, where: Path) -> Found:
                     exact = trained.encode(noisy).latents[0, 0] * 255  # type: ignore[arg-type]
                     answers = {"trained": exact, "served": served.reconstruct(stored)[0, :, :, 0]}
                     if level != _CLEAN:
-                        answers |= {"noisy": noisy[0, :, :, 0], "stored": stored[0, :, :, 0]}
+                        answers["noisy"] = noisy[0, :, :, 0]
                     for key, answer in answers.items():
                         psnr = round(photograph.psnr(answer), 3)
                         scores.setdefault(key, []).append(psnr)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from service import manifest
+from service import manifest, quality
 from service.model import Model
 from training import data, recipes, sweep
 from training.__main__ import main
@@ -24,6 +24,8 @@ from training.networks import Shape, SkipNet
 from training.publish import publish
 from training.recipes import Recipe
 from training.schedules import AdamW
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def scene(height: int, width: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -195,3 +197,16 @@ def test_its_figures_are_drawn_like_all_others(folder: Path, root: Path, tmp_pat
     places = ["--models", str(models), "--data", str(root), "--results", str(tmp_path)]
     assert main(["figures", "photo-denoise-gray", *places, "--runs", str(tmp_path)]) == 0
     assert (folder / "card.png").read_bytes() == before
+
+
+def test_the_shipped_model_takes_noise_off_and_leaves_clean_pictures_alone() -> None:
+    folder = CHECKOUT / "models" / "photo-denoise-gray" / "1"
+    model = Model.open(folder)
+    clean = scene(120, 161, 99)[None, :, :, None]
+    untouched = quality.measure(model.reconstruct(clean), clean).psnr
+    assert untouched > 38
+    for level, gain in ((15, 5), (25, 7), (50, 9)):
+        noise = level * np.random.default_rng(level).standard_normal(clean.shape)
+        noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+        before = quality.measure(noisy, clean).psnr
+        assert quality.measure(model.reconstruct(noisy), clean).psnr > before + gain
