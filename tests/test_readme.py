@@ -60,7 +60,7 @@ def test_the_noisy_picture_comes_back_clean_as_the_readme_shows(run):
     assert np.abs(returned.astype(int) - shown).max() <= 2
 
 
-@pytest.mark.parametrize("data", ["mnist", "mnist-colour", "cifar10"])
+@pytest.mark.parametrize("data", ["mnist", "mnist-colour", "photos", "cifar10"])
 def test_the_pictures_shown_are_closer_to_the_original_after_than_before(data):
     noisy, denoised, clean = (
         images.decode((ROOT / f"docs/examples/{kind}-{data}.png").read_bytes()).astype(float)

@@ -1,4 +1,4 @@
-"""What the README shows of the models: their table, and two noisy pictures to try them on.
+"""What the README shows of the models: their table, and noisy pictures to try them on.
 
 `python -m training.readme` writes the table between the README's markers, and
 `python -m training.readme pictures` writes docs/examples from the test sets.
@@ -19,11 +19,14 @@ from training import data
 
 CHECKOUT = data.CHECKOUT
 _BEGIN, _END = "<!-- models: begin -->", "<!-- models: end -->"
-# Data set, place in its test set, noise (0.05 on [0, 1] is R3's std 0.1 on [-1, 1]), denoiser.
+_WHOLE = slice(None), slice(None)
+# Data set, place in its test set, part of the picture, noise (0.05 on [0, 1] is R3's std 0.1 on
+# [-1, 1]), denoiser.
 _PICTURES = (
-    ("mnist", 7, "gaussian:0.2", "mnist-unet-denoise"),
-    ("mnist-colour", 18, "gaussian:0.3", "mnist-colour-unet"),
-    ("cifar10", 2, "gaussian:0.05", "cifar10-conv-denoise"),
+    ("mnist", 7, _WHOLE, "gaussian:0.2", "mnist-unet-denoise"),
+    ("mnist-colour", 18, _WHOLE, "gaussian:0.3", "mnist-colour-unet"),
+    ("photos", 10, (slice(110, 300), slice(200, 440)), "gaussian:0.1", "photo-denoise-gray"),
+    ("cifar10", 2, _WHOLE, "gaussian:0.05", "cifar10-conv-denoise"),
 )
 # Two digits to walk between, by their places in MNIST's test set.
 _DIGITS = {"two": 1, "seven": 0}
@@ -87,8 +90,8 @@ def write_pictures(folder: Path, models: Path) -> None:
     for digit, place in _DIGITS.items():
         pixels_HWC = data.load("mnist", where).test.pixels[place].numpy()
         (folder / f"{digit}.png").write_bytes(images.encode_png(pixels_HWC))
-    for name, place, noise, model in _PICTURES:
-        clean_BHWC = data.load(name, where).test.pixels[place : place + 1].numpy()
+    for name, place, (rows, columns), noise, model in _PICTURES:
+        clean_BHWC = data.load(name, where).test.pixels[place : place + 1, rows, columns].numpy()
         noisy_BHWC = corruption.parse(noise)(clean_BHWC, np.random.default_rng(0))
         denoised_BHWC = Model.open(models / model / "1").reconstruct(noisy_BHWC)
         kinds = {"clean": clean_BHWC, "noisy": noisy_BHWC, "denoised": denoised_BHWC}
