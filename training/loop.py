@@ -169,7 +169,7 @@ class _Run:
         self.epoch += 1
         self.validate(float(total) / count)
         self.seconds += time.perf_counter() - started
-        self.history[-1]["seconds"] = self.seconds
+        self.history[-1] |= {"seconds": self.seconds, "threads": torch.get_num_threads()}
 
     def solve(self) -> None:
         """Principal components, which need no epochs."""

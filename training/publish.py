@@ -186,7 +186,8 @@ def _latent_shape(net: Autoencoder, dataset: Dataset, folder: Path) -> tuple[int
 
 
 def _provenance(run: Trained, seed: int, dataset: Dataset, device: str) -> Provenance:
-    threads = torch.get_num_threads()
+    # Those that trained, which need not be those that score and publish.
+    threads = int(run.history[-1].get("threads", torch.get_num_threads()))
     return Provenance(
         commit=_commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
