@@ -35,7 +35,7 @@ def test_a_bar_says_how_far_it_is_and_the_noise_is_told(open_page, server, tmp_p
         }"""
     )
     path = tmp_path / "photograph.png"
-    sent = photograph(path, 700, 900)
+    sent = photograph(path, 1400, 1800)
     page.locator("input[type=file]").set_input_files(path)
     answered(page, times=count + 1)
     shares = page.evaluate("window.shares")

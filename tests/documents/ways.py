@@ -331,6 +331,7 @@ WAYS = {
     "python -m benchmarks.serving": Way(
         shorter(f"--peers --rounds 1 --seconds 0.2 --port {free_port()} --out figures.json"), slow=True
     ),
+    "python -m benchmarks.codecs": Way(shorter("--rounds 1"), slow=True),
     "docker build -t autoencoder-service .": Way(builds_and_serves, slow=True),
     # Not to the end.
     "docker-compose up": Way(no_container, ENGINE),
@@ -344,13 +345,14 @@ WAYS = {
     "make audit": Way(only_printed, "it asks PyPI which versions have known faults"),
     "make test": Way(only_printed, "it is what runs this"),
     "make soak": Way(only_printed, "as long as it is told"),
-    "make soak SECONDS=1200": Way(only_printed, "twenty minutes; a shorter slope says nothing"),
+    "make soak SECONDS=1800": Way(only_printed, "half an hour; a shorter slope says nothing"),
     "kubectl apply -f deploy/kubernetes.yaml": Way(no_cluster_of_kubernetes, "it needs a cluster"),
     "kubectl apply -f deploy/kserve.yaml": Way(no_cluster_of_kubernetes, "it needs a cluster"),
     "serve run deploy/ray.yaml": Way(no_ray, "it needs the extra cluster: `pytest -m cluster`"),
     "RAY_USAGE_STATS_ENABLED=0 serve run deploy/ray.yaml": Way(no_ray, "as above"),
     "pytest -m cluster tests/deploy/test_cluster.py -s": Way(only_collected, "as above"),
     "python -m benchmarks.gpu": Way(no_gpu, "it needs a GPU"),
+    "python -m benchmarks.photos": Way(only_explained, "BM3D alone takes half an hour"),
     "autoencoder denoise": Way(only_explained, "of which pictures is for the reader to say"),
     "docker stop": Way(only_named, "of which container is for the reader to say"),
     "kill -9": Way(only_named, "of which process is what the fault tests say"),

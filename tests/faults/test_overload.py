@@ -88,7 +88,7 @@ async def test_a_deadline_that_passes_in_the_queue_is_504_at_once_and_counted(tm
 
 
 async def test_a_flood_of_requests_that_name_no_model_is_refused_before_their_bodies(tmp_path):
-    toys.identity(tmp_path, work=20_000)
+    toys.identity(tmp_path, work=100_000)
     with serving(tmp_path, threads=1, max_requests=5, max_batch=1) as server:
         body = npy()
         whole = head(path="/reconstruct", length=len(body)) + body
