@@ -128,7 +128,9 @@ def table(name: str, rounds: int) -> str:
 
 def main() -> None:
     """Measures, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.codecs", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     tables = [table(name, rounds) for name in _SIZES]

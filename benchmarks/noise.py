@@ -59,7 +59,7 @@ ESTIMATES: dict[str, Callable[[Images, Images], float]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints, for each level, the mean of each estimate and its largest error."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise", description=__doc__)
     parser.add_argument("model", help="NAME, of a model for any size")
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--photos", type=Path, default=PHOTOS)

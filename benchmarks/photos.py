@@ -165,7 +165,9 @@ def _version(python: Path, name: str) -> str:
 
 def main() -> None:
     """Measures, and writes the figures and the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.photos", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="keep the others")
     parser.add_argument("--data", metavar="ROOT", help="folder of the data sets")
     options = parser.parse_args()
