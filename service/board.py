@@ -27,7 +27,7 @@ class State(IntEnum):
 
 
 _BEAT, _CHECKED, _STATE, _APPLIED, _COLUMNS = range(5)
-_ASKED, _RESTARTS, _SHARED = range(3)
+_ASKED, _RESTARTS, _STOPPING, _SHARED = range(4)
 
 
 class Board:
@@ -68,6 +68,15 @@ class Board:
     @restarts.setter
     def restarts(self, count: int) -> None:
         self._numbers[_RESTARTS] = count
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all workers stop, and no other will come; only the supervisor says so."""
+        return bool(self._numbers[_STOPPING])
+
+    @stopping.setter
+    def stopping(self, whether: bool) -> None:
+        self._numbers[_STOPPING] = whether
 
 
 class Row:

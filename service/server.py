@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -14,22 +13,23 @@ from types import FrameType
 
 import uvicorn
 
-from service.board import Row, State
+from service.board import Board, State
+from service.listening import let_in, let_nobody_in
 
 log = logging.getLogger(__name__)
 
 # Between two looks for garbage in cycles, which only errors make; Python looks after 700.
 _ALLOCATIONS = 20_000
 _AFTERWARDS = 2.0  # seconds for what is left once every request is answered
-_LAST = 0.5  # seconds for the requests of connections that came last
+_LAST = 0.5  # seconds for who is just connecting, and again for the request of who just has
 
 
 class Server(uvicorn.Server):
     """Stops in three steps: not ready, then no new connections, then nothing left to answer."""
 
-    def __init__(self, config: uvicorn.Config, *, row: Row, lame_duck: float) -> None:
+    def __init__(self, config: uvicorn.Config, board: Board, slot: int, lame_duck: float) -> None:
         super().__init__(config)
-        self._row = row
+        self._board, self._row = board, board.row(slot)
         self._lame_duck = lame_duck
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -71,20 +71,21 @@ class Server(uvicorn.Server):
         _end(_AFTERWARDS, 0)
 
     async def _stop_listening(self, sockets: list[socket.socket]) -> None:
-        """Takes no connection any more, but those that the system has taken already.
-
-        To close the socket that they wait at would reset them, though their callers were let in.
-        """
+        """Takes no connection any more, but those whose callers the system has let in."""
         copies = [sock.dup() for server in self.servers for sock in server.sockets]
+        if self._board.workers == 1 or self._board.stopping:  # else the others take them
+            for copy in copies:
+                let_nobody_in(copy)
+            await asyncio.sleep(min(_LAST, self._lame_duck))
         for copy in copies:
             copy.setblocking(False)
         # Both before and after: uvloop resets what waits at a server that is closed.
-        waiting = _accepted(copies)
+        waiting = let_in(copies)
         for server in self.servers:
             server.close()
         for sock in sockets:
             sock.close()
-        waiting += _accepted(copies)
+        waiting += let_in(copies)
         for copy in copies:
             copy.close()
         loop = asyncio.get_running_loop()
@@ -96,16 +97,6 @@ class Server(uvicorn.Server):
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-
-
-def _accepted(listeners: list[socket.socket]) -> list[socket.socket]:
-    """The connections that wait at these sockets, which must not block."""
-    connections = []
-    for listener in listeners:
-        with contextlib.suppress(OSError):  # there is none left
-            while True:
-                connections.append(listener.accept()[0])
-    return connections
 
 
 def _end(seconds: float, status: int) -> None:

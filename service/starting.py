@@ -46,7 +46,7 @@ def start(settings: Settings) -> None:
         timeout_graceful_shutdown=math.ceil(settings.request_timeout),
     )
     if settings.workers == 1:
-        Server(config, row=board.row(0), lame_duck=settings.lame_duck).run()
+        Server(config, board, 0, settings.lame_duck).run()
         return
     supervisor = Supervisor(config, [config.bind_socket()], settings, board)
     memory = Path("/dev/shm")  # nothing is written to a disk while serving

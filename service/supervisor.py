@@ -53,6 +53,7 @@ class WorkerProcess(Process):
     ) -> None:
         config = copy.copy(config)
         config.app = partial(loaded_app, settings, board, slot)
+        self._board, self._slot = board, slot
         self.row = board.row(slot)
         self.row.clear()
         self.failures = failures  # starts in a row that failed before this one
@@ -67,8 +68,7 @@ class WorkerProcess(Process):
     def server(self) -> uvicorn.Server:
         """The server in the new process."""
         if self._server is None:
-            lame_duck = self._settings.lame_duck
-            self._server = Server(self.config, row=self.row, lame_duck=lame_duck)
+            self._server = Server(self.config, self._board, self._slot, self._settings.lame_duck)
         return self._server
 
     def target(self, sockets: list[socket] | None = None) -> None:
@@ -164,6 +164,7 @@ class Supervisor(Multiprocess):
 
     def terminate_all(self) -> None:
         """Asks every worker to stop."""
+        self._board.stopping = True
         for sock in self.sockets:  # else callers would wait for workers that are gone
             sock.close()
         super().terminate_all()
