@@ -24,7 +24,7 @@ from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
 from training.members import Limits, Member, Parts, Row, begin_or_resume
 from training.networks import Pca, Shape
 from training.recipes import Recipe
-from training.schedules import Adam
+from training.schedules import Adam, Muon
 from training.seeds import generator
 from training.stacked import Answers, Stacked, stacks
 
@@ -43,9 +43,11 @@ Report = Callable[[Member, float], None]
 def fits(recipe: Recipe, shape: Shape) -> bool:
     """Whether networks of the recipe can be trained in an ensemble.
 
-    Batch norm, dropout, the U-Net and bfloat16 cannot: what they compute would differ.
+    Batch norm, dropout, the U-Net, bfloat16 and Muon cannot: what they compute would differ.
     """
-    return not (recipe.bf16 or isinstance(recipe.net, Pca)) and stacks(recipe.net(shape))
+    if recipe.bf16 or isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
+        return False
+    return stacks(recipe.net(shape))
 
 
 def train(
@@ -73,7 +75,7 @@ def train(
         if not fits(recipe, dataset.shape):
             raise TrainingError(
                 f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
-                "U-Net or bfloat16: train it one seed at a time, without --together"
+                "U-Net, bfloat16 or Muon: train it one seed at a time, without --together"
             )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]

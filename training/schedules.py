@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from training import muon
 from training.lines import Line
 
 
@@ -37,6 +38,17 @@ class AdamW(Line):
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, self.lr, weight_decay=self.decay, fused=True)
+
+
+@dataclass(frozen=True, repr=False)
+class Muon(Line):
+    """Muon for the weights between wide layers, AdamW for the others; see `training.muon`."""
+
+    lr: float
+    decay: float = 1e-4
+
+    def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return muon.Muon(parameters, self.lr, self.decay)
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,5 +125,5 @@ def _between(start: float, end: float, part: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
-Optimiser = Adam | AdamW
+Optimiser = Adam | AdamW | Muon
 Schedule = Constant | Plateau | OneCycle | Cosine | Trapezoid

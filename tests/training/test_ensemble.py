@@ -17,7 +17,7 @@ from training.loop import Trained
 from training.members import Member
 from training.networks import Conv, Family, Mlp, Pca, SkipNet, Valid
 from training.recipes import Recipe
-from training.schedules import Adam, AdamW, Constant, Plateau
+from training.schedules import Adam, AdamW, Constant, Muon, Plateau
 from training.search import Fold
 
 FAMILIES: list[Family] = [
@@ -188,6 +188,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
 
 @pytest.mark.parametrize("change", [
     {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)}, {"bf16": True},
+    {"optimiser": Muon(1e-3)},
 ])  # fmt: skip
 def test_what_cannot_be_trained_in_an_ensemble_is_refused(
     recipe: Recipe, grey: Dataset, change: dict[str, Any]
