@@ -8,8 +8,9 @@ import re
 import httpx
 import pytest
 
+from tests.documents.conftest import ADDRESS
 from tests.documents.pages import PAGES, ROOT, TUTORIAL, Unit, commands, units
-from tests.documents.ways import ADDRESS, WAYS, way
+from tests.documents.ways import WAYS, way
 
 # The tutorial's own test types these in their order, each needs those before.
 OF_THE_TUTORIAL = set(commands(TUTORIAL)) - WAYS.keys()

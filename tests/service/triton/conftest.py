@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
 from tests import toys
+from tests.listening import listening
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +29,8 @@ def models(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def address(models) -> Iterator[str]:
     """A real server in a thread, with the protocols that are served in production."""
-    app = create_app(Settings(models_dir=models))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    yield f"{host}:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with listening(create_app(Settings(models_dir=models))) as url:
+        yield url.removeprefix("http://")
 
 
 @pytest.fixture
