@@ -45,9 +45,9 @@ def residual(noisy: Images, clean: Images) -> float:
 
 def flat(noisy: Images, clean: Images) -> float:
     """What the service tells."""
-    std = noise.std(noisy, clean)
-    assert std is not None
-    return std
+    measured = noise.measure(noisy, clean)
+    assert measured is not None
+    return measured.std
 
 
 ESTIMATES: dict[str, Callable[[Images, Images], float]] = {

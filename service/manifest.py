@@ -159,14 +159,19 @@ class Manifest(Record):
     error_percentiles: tuple[float, ...] = Field(
         description="0th to 100th percentile of the reconstruction MSE over the test images"
     )
+    noise_kurtosis_percentiles: tuple[float, ...] | None = Field(
+        default=None,
+        description="0th to 100th percentile, over test images with noise of levels it learned, "
+        "of the excess kurtosis of what it took off; null where that is not known",
+    )
     golden: Golden
     provenance: Provenance
     files: dict[str, str] = Field(description="sha256 of every other file in the folder")
 
-    @field_validator("error_percentiles")
+    @field_validator("error_percentiles", "noise_kurtosis_percentiles")
     @classmethod
-    def _percentiles(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if len(values) != 101 or list(values) != sorted(values):
+    def _percentiles(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and (len(values) != 101 or list(values) != sorted(values)):
             raise ValueError("must be 101 values that do not fall")
         return values
 

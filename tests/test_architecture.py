@@ -40,7 +40,9 @@ def test_the_service_imports_neither_training_nor_torch_nor_onnx(path):
 
 @pytest.mark.parametrize("path", TRAINING, ids=named)
 def test_training_imports_of_the_service_only_what_a_model_is_written_and_scored_with(path):
-    allowed = {"manifest", "model", "quality", "corruption", "errors", "images", "latent_map"}
+    allowed = {
+        "manifest", "model", "quality", "noise", "corruption", "errors", "images", "latent_map",
+    }  # fmt: skip
     used = {name.split(".")[1] for name in imported(path) if name.startswith("service.")}
     assert used <= allowed
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service import corruption, images, latent_map, manifest, quality
+from service import corruption, images, latent_map, manifest, noise, quality
 from service.admission import admit
 from service.latent_map import LatentMap
 from service.settings import Settings
@@ -113,6 +113,22 @@ def test_the_manifests_numbers_are_reproduced_on_real_test_images(admitted):
         psnr = quality.measure(model.reconstruct(taken), pictures).psnr
         # 500 of 10,000 images: the mean is known to a few standard errors.
         assert abs(psnr.mean() - row.values["psnr"]) < 5 * psnr.std() / np.sqrt(len(psnr))
+
+
+def test_noise_that_it_learned_is_usual_to_it_and_single_wrong_pixels_are_not(admitted):
+    card, model, golden = admitted
+    percentiles = card.noise_kurtosis_percentiles
+    if percentiles is None:
+        pytest.skip("it does not say")
+    rng = np.random.default_rng(0)
+    noisy = corruption.parse("gaussian:0.06")(golden.image[None], rng)
+    wrong = np.where(rng.random(golden.image.shape) < 0.03, 255, golden.image)[None]
+    usual, odd = (
+        noise.measure(sent[0], model.reconstruct(sent)[0]).kurtosis
+        for sent in (noisy, wrong.astype(np.uint8))
+    )
+    assert percentiles[0] - 0.3 < usual < percentiles[98]
+    assert odd > percentiles[100] + 2
 
 
 def test_the_golden_image_is_a_readable_png(admitted):

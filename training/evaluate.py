@@ -19,7 +19,7 @@ from PIL import Image
 from service import corruption, quality
 from service.manifest import Golden, Score
 from service.model import Model
-from training import cards, linear, pca, protocols
+from training import cards, linear, pca, protocols, residuals
 from training.data import Dataset, Images
 from training.networks import Autoencoder
 from training.recipes import Recipe
@@ -40,6 +40,7 @@ class Evaluation:
 
     scores: tuple[Score, ...]
     error_percentiles: tuple[float, ...]
+    noise_kurtosis_percentiles: tuple[float, ...] | None
     golden: Golden
     latents: str
 
@@ -62,7 +63,13 @@ def evaluate(recipe: Recipe, nets: list[Autoencoder], dataset: Dataset, folder: 
     percentiles = np.maximum.accumulate(np.percentile(errors.mse, np.arange(101)))
     known = cards.middle(clean[:1], _KNOWN_SIDE) if nets[0].any_size else clean[:1]
     golden = Golden(image=_png(known[0]), reconstruction=_png(model.reconstruct(known)[0]))
-    return Evaluation(tuple(rows), tuple(map(float, percentiles)), golden, latents)
+    return Evaluation(
+        tuple(rows),
+        tuple(map(float, percentiles)),
+        residuals.kurtosis_percentiles(recipe.corruption, model, clean),
+        golden,
+        latents,
+    )
 
 
 def _row(

@@ -84,6 +84,7 @@ def publish(
             recipe=repr(recipe).replace(repr(recipe.data), repr(_public(recipe.data))),
             scores=scored.scores,
             error_percentiles=scored.error_percentiles,
+            noise_kurtosis_percentiles=scored.noise_kurtosis_percentiles,
             golden=scored.golden,
             provenance=_provenance(best, seed, dataset, device),
             files={p.name: manifest.digest(p) for p in staging.iterdir()},

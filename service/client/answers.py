@@ -173,15 +173,16 @@ def denoise_quality(sent: Sequence[Sent]) -> DenoiseQuality | None:
     )
 
 
-def noise_std(sent: Sequence[Sent]) -> tuple[float | None, ...]:
-    """Of each image; None where an answer does not say."""
+def of_noise(sent: Sequence[Sent], header: str) -> tuple[float | None, ...]:
+    """Each image's `Noise-Std` or `Noise-Anomaly-Percentile`; None where an answer has none."""
+    member = header.lower().replace("-", "_")
     found: list[float | None] = []
     for each in sent:
         if each.json:
-            found += each.json.get("noise_std") or [None] * len(each.json.get("images") or ())
+            found += each.json.get(member) or [None] * len(each.json.get("images") or ())
             continue
         count = 1 if each.array is None else len(each.array)
-        said = each.response.headers.get("Noise-Std") if count == 1 else None
+        said = each.response.headers.get(header) if count == 1 else None
         found += [float(said) if said else None] * count
     return tuple(found)
 

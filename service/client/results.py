@@ -147,12 +147,14 @@ class Images(Result):
 class Denoised(Images):
     """Clean images. `noisy` and `seed` are there with `simulate`, quality with a reference too.
 
-    `noise_std` is each image's estimated noise, in grey levels of 255; None where it is not known:
-    small images, models of one size, and several arrays in one request.
+    `noise_std` is each image's estimated noise, in grey levels of 255, and near 100 of
+    `noise_anomaly_percentile` it was no noise of the kind that the model learned. None where that
+    is not known: small images, models of one size, and several arrays in one request.
     """
 
     quality: DenoiseQuality | None
     noise_std: tuple[float | None, ...]
+    noise_anomaly_percentile: tuple[float | None, ...]
     noisy: list[Image] | None = field(repr=False)
     seed: int | None
 

@@ -92,7 +92,8 @@ class Verbs:
             images=answers.images(sent),
             files=answers.files(sent),
             quality=answers.denoise_quality(sent),
-            noise_std=answers.noise_std(sent),
+            noise_std=answers.of_noise(sent, "Noise-Std"),
+            noise_anomaly_percentile=answers.of_noise(sent, "Noise-Anomaly-Percentile"),
             noisy=answers.images(sent, "noisy") if simulate else None,
             seed=seed,
         )

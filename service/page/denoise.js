@@ -12,6 +12,7 @@ import { denoising } from "./requests.js";
 const MOST_MODELS = 4;
 const FIRST = "mnist-7";
 const LARGE = 256 * 256; // pixels, from which on the service works in tiles
+const UNUSUAL = 99; // percent of the model's noisy test pictures
 const NOISES = {
   gaussian: { min: 0, max: 0.6, step: 0.01, value: 0.3, say: (std) => `std ${std.toFixed(2)}` },
   occlusion: { min: 1, max: 20, step: 1, value: 9, say: (side) => `${side}×${side} pixels` },
@@ -128,7 +129,7 @@ export function denoise({ catalog, say, panel, remember }) {
         shown[i].below.replaceChildren(
           ...(quality ? [numbers(quality.after.mean), gain(quality.gain_db)] : []),
           ...(std === null ? [] : [h("p", { className: "quiet", "data-noise": std,
-            textContent: `Noise of std ${std.toFixed(1)} of 255 taken off` })]));
+            textContent: `Noise of std ${std.toFixed(1)} of 255 taken off${unusual(answer)}` })]));
       }));
       element.dataset.answered = String(1 + Number(element.dataset.answered ?? 0));
       say("");
@@ -174,6 +175,12 @@ export function denoise({ catalog, say, panel, remember }) {
   }
 
   return { element, open, take: pick.take };
+}
+
+/** What is said of noise that the model did not learn. */
+function unusual(answer) {
+  const place = answer.noise_anomaly_percentile?.[0] ?? 0;
+  return place > UNUSUAL ? "; it is unlike the noise that the model learned" : "";
 }
 
 function gain(decibels) {

@@ -23,6 +23,7 @@ _NPY_IMAGES = {
     }
 }
 
+NOISE = ("Noise-Std", "Noise-Anomaly-Percentile")
 QUALITY = ("Quality-MSE", "Quality-PSNR", "Quality-SSIM", "Quality-SNR")
 BEFORE = tuple(f"{name}-Before" for name in QUALITY)
 _HEADERS = {
@@ -36,6 +37,11 @@ _HEADERS = {
         "number",
         "estimated noise of the image, in grey levels of 255; mean over the images, of those for "
         "which it is known (binary answers)",
+    ),
+    "Noise-Anomaly-Percentile": (
+        "number",
+        "how unlike the noise that the model learned what it took off is, as in the JSON answer; "
+        "mean over the images, of those for which it is known (binary answers)",
     ),
     "Anomaly-Percentile": ("number", "mean over the images (binary answers)"),
     **dict.fromkeys(QUALITY, ("number", "mean over the images (binary answers)")),

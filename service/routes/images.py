@@ -36,7 +36,7 @@ router = APIRouter(
     responses=documents.answered(
         *answers.ONE_IMAGE,
         answers.NPY,
-        headers=("Seed", "Noise-Std", *documents.QUALITY, *documents.BEFORE),
+        headers=("Seed", *documents.NOISE, *documents.QUALITY, *documents.BEFORE),
         told=True,
     ),
     openapi_extra=documents.body_of_images(references=True),
@@ -81,10 +81,10 @@ async def denoise(
             if clean is not None and quality
             else None
         )
-        noise = await scoring.noise_stds(served, taken, made)
+        noise = await scoring.noise_told(served, taken, made)
         if kind != answers.JSON:
             headers = {"Seed": str(seed)} if corrupt else {}
-            headers |= scoring.noise_headers(noise)
+            headers |= noise.headers
             if scores:
                 headers |= scoring.headers(scores.before.mean, "-Before")
                 headers |= scoring.headers(scores.after.mean)
@@ -95,7 +95,8 @@ async def denoise(
             noisy=await answers.base64_png(taken) if corrupt else None,
             seed=seed if corrupt else None,
             quality=scores,
-            noise_std=noise,
+            noise_std=noise.stds,
+            noise_anomaly_percentile=noise.anomaly_percentiles,
             timing_ms=answers.timing_ms(request),
         )
         return await answers.json_answer(body, served, count=len(made))

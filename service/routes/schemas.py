@@ -109,6 +109,14 @@ class DenoiseAnswer(ImagesAnswer):
         "than 64 blocks of 8x8 pixels",
         examples=[[24.6]],
     )
+    noise_anomaly_percentile: list[float | None] | None = Field(
+        default=None,
+        description="per image: the share in percent of the model's own noisy test images whose "
+        "residual is closer to normal noise; near 100 what was taken off is unlike the noise that "
+        "the model learned. null as `noise_std`, below one grey level of noise, and for models "
+        "whose card has no `noise_kurtosis_percentiles`",
+        examples=[[43.7]],
+    )
     noisy: list[str] | None = Field(default=None, description="with simulate: what was denoised")
     seed: int | None = Field(default=None, description="with simulate: repeats the same noise")
 

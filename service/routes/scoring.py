@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from fastapi import Request
 
 from service import noise, quality
 from service.errors import Unprocessable
-from service.noise import is_enough
+from service.noise import Noise, is_enough
 from service.quality import Quality
 from service.routes.running import aside
 from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
@@ -49,25 +50,46 @@ async def against_input(
     return ReconstructQuality(**dict(scores), anomaly_percentile=percentiles)
 
 
-async def noise_stds(served: Served, noisy: Rows, cleaned: Rows) -> list[float | None] | None:
-    """How strong the noise of each image was; None for models of one size, and small images.
+class NoiseTold(NamedTuple):
+    """Of each image, where it is known: the noise's deviation, and how unusual its kind is."""
+
+    stds: list[float | None] | None = None
+    anomaly_percentiles: list[float | None] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The means of those that are known, for answers that are binary."""
+        columns = {"Noise-Std": self.stds, "Noise-Anomaly-Percentile": self.anomaly_percentiles}
+        known = {
+            name: [value for value in column or () if value is not None]
+            for name, column in columns.items()
+        }
+        return {
+            name: f"{math.fsum(values) / len(values):.4g}"
+            for name, values in known.items()
+            if values
+        }
+
+
+async def noise_told(served: Served, noisy: Rows, cleaned: Rows) -> NoiseTold:
+    """What the answer says of the noise; nothing for models of one size, and small images.
 
     Only a model for pictures of any size is asked: the digits of the others are too small to say.
     """
     if served.manifest.image.height is not None or not any(map(is_enough, noisy)):
+        return NoiseTold()
+    found = await aside(lambda: list(map(noise.measure, noisy, cleaned)), pixels=size(noisy))
+    stds = [None if each is None else round(each.std, 2) for each in found]
+    known = served.manifest.noise_kurtosis_percentiles
+    if not known:
+        return NoiseTold(stds)
+    return NoiseTold(stds, [_place(each, known) for each in found])
+
+
+def _place(measured: Noise | None, percentiles: Sequence[float]) -> float | None:
+    if measured is None or measured.kurtosis is None:
         return None
-
-    def measure() -> list[float | None]:
-        found = map(noise.std, noisy, cleaned)
-        return [None if std is None else round(std, 2) for std in found]
-
-    return await aside(measure, pixels=size(noisy))
-
-
-def noise_headers(measured: Sequence[float | None] | None) -> dict[str, str]:
-    """`Noise-Std`, the mean of those that are known, for answers that are binary."""
-    known = [std for std in measured or () if std is not None]
-    return {"Noise-Std": f"{math.fsum(known) / len(known):.4g}"} if known else {}
+    return round(float(np.interp(measured.kurtosis, percentiles, np.arange(len(percentiles)))), 1)
 
 
 def scored(measured: Quality) -> Scored:

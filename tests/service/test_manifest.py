@@ -67,6 +67,8 @@ def test_a_folder_in_the_wrong_place_is_refused(folder):
         ({"files": {"encoder.onnx": "0" * 64}}, "files"),
         ({"files": {"../../secret": "0" * 64}}, "files"),
         ({"error_percentiles": [0.1, 0.0]}, "error_percentiles"),
+        ({"noise_kurtosis_percentiles": []}, "noise_kurtosis_percentiles"),
+        ({"noise_kurtosis_percentiles": [1.0] * 100 + [0.9]}, "must be 101 values"),
     ],
 )
 def test_a_manifest_that_breaks_the_contract_is_refused_and_says_where(folder, changes, says):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from service import images, noise, npy
+from service import images, manifest, noise, npy
 from service.kept import on_white
 from tests import toys
 from tests.conftest import running
@@ -196,25 +196,44 @@ def picture(std: float, height: int = 400, width: int = 600) -> tuple[np.ndarray
 @pytest.mark.parametrize("std", [2, 10, 25])
 def test_the_noise_that_was_taken_off_is_measured(std):
     clean, noisy = picture(std)
-    assert noise.std(noisy, clean) == pytest.approx(std, rel=0.05, abs=0.2)
-    assert noise.std(np.repeat(noisy, 3, 2), np.repeat(clean, 3, 2)) == pytest.approx(
-        noise.std(noisy, clean), rel=1e-3
-    )
+    measured = noise.measure(noisy, clean)
+    assert measured.std == pytest.approx(std, rel=0.05, abs=0.2)
+    assert abs(measured.kurtosis) < 0.1
+    of_three = noise.measure(np.repeat(noisy, 3, 2), np.repeat(clean, 3, 2))
+    assert of_three.std == pytest.approx(measured.std, rel=1e-3)
+    assert of_three.kurtosis == pytest.approx(measured.kurtosis, abs=0.02)
+
+
+def test_single_wrong_pixels_and_noise_in_places_are_no_normal_noise():
+    clean, _ = picture(0)
+    rng = np.random.default_rng(0)
+    wrong = clean + 40 * (rng.random(clean.shape) < 0.02).astype(np.uint8)
+    assert noise.measure(wrong, clean).kurtosis == pytest.approx(1 / 0.02 - 3, rel=0.1)
+    rows = np.arange(len(clean))[:, None, None]
+    in_places = np.clip(clean + rng.normal(0, 1 + 20 * (rows % 80 < 16), clean.shape), 0, 255)
+    assert noise.measure(in_places.astype(np.uint8), clean).kurtosis > 3
+
+
+def test_of_less_than_a_grey_level_only_the_strength_is_told():
+    clean, noisy = picture(0.5)
+    measured = noise.measure(noisy, clean)
+    assert 0 < measured.std < 1
+    assert measured.kurtosis is None
 
 
 def test_texture_that_was_lost_with_the_noise_does_not_count():
     clean, noisy = picture(10)
     blurred = clean.copy()
     blurred[:, 300:] = 100  # what a bad denoiser makes of the textured half
-    flat = noise.std(noisy[:, :300], clean[:, :300])
+    flat = noise.measure(noisy[:, :300], clean[:, :300])
     blurred[::2, 300:] = 140
-    assert noise.std(noisy, blurred) == pytest.approx(flat, rel=0.1)
+    assert noise.measure(noisy, blurred).std == pytest.approx(flat.std, rel=0.1)
 
 
 def test_a_small_image_says_nothing_of_its_noise():
     clean, noisy = picture(10)
-    assert noise.std(noisy[:63, :64], clean[:63, :64]) is None
-    assert noise.std(noisy[:64, :64], clean[:64, :64]) is not None
+    assert noise.measure(noisy[:63, :64], clean[:63, :64]) is None
+    assert noise.measure(noisy[:64, :64], clean[:64, :64]) is not None
 
 
 async def test_the_answer_says_how_noisy_the_picture_was(photo):
@@ -227,6 +246,28 @@ async def test_the_answer_says_how_noisy_the_picture_was(photo):
     answer = await photo.post("/denoise", content=file(SMALL[:12, :12]), headers=PNG)
     assert answer.headers["Model-Name"] == "toy-fixed"
     assert "Noise-Std" not in answer.headers
+
+
+async def test_what_was_taken_off_has_its_place_among_noise_that_was_learned(settings, tmp_path):
+    """A flat 50 has an excess kurtosis of -2."""
+    folder = toys.identity(tmp_path, "toy-photo", size=None, channels=3, add=50)
+    known = tuple(-4 + place / 25 for place in range(101))
+    card = manifest.read(folder)
+    assert card.noise_kurtosis_percentiles is None
+    path = folder / manifest.FILE
+    text = json.loads(path.read_text())
+    async with running(settings(models_dir=tmp_path)) as client:
+        answer = await client.post("/denoise", content=file(COLOUR), headers=PNG)
+        assert "Noise-Anomaly-Percentile" not in answer.headers
+        answer = await client.post("/denoise", files={"images": ("a.png", file(COLOUR))})
+        assert answer.json()["noise_anomaly_percentile"] is None
+    path.write_text(json.dumps({**text, "noise_kurtosis_percentiles": known}))
+    async with running(settings(models_dir=tmp_path)) as client:
+        answer = await client.post("/denoise", content=file(COLOUR), headers=PNG)
+        assert float(answer.headers["Noise-Anomaly-Percentile"]) == pytest.approx(50)
+        parts = [("images", ("a.png", file(each))) for each in (COLOUR, SMALL)]
+        answer = await client.post("/denoise", files=parts)
+        assert answer.json()["noise_anomaly_percentile"] == [pytest.approx(50), None]
 
 
 async def test_what_the_client_saves_has_alpha_and_profile_too(photo_models, tmp_path):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from service import manifest, quality
 from service.model import Model
-from training import data, recipes, sweep
+from training import data, recipes, residuals, sweep
 from training.__main__ import main
+from training.corruption import Clean, Gaussian, GaussianUpTo
 from training.crops import Crops
 from training.data import Dataset
 from training.errors import DataError
@@ -181,6 +182,20 @@ def test_what_is_published_cleans_photographs_of_any_size(folder: Path) -> None:
     for height, width in ((1, 1), (1, 9), (7, 1999), (17, 33), (64, 64)):
         image = np.random.default_rng(0).integers(0, 256, (1, height, width, 1), np.uint8)
         assert model.reconstruct(image).shape == image.shape
+
+
+def test_what_it_takes_off_learned_noise_is_nearly_normal(folder: Path, photos: Dataset) -> None:
+    model = Model.open(folder)
+    large = np.stack([scene(96, 96, seed) for seed in range(3)])[..., None]
+    percentiles = residuals.kurtosis_percentiles(GaussianUpTo(0, 0.2, 0.1), model, large)
+    assert percentiles is not None
+    assert len(percentiles) == 101
+    assert abs(percentiles[50]) < 0.5
+    assert residuals.kurtosis_percentiles(Gaussian(0.1), model, large) is not None
+    assert residuals.kurtosis_percentiles(Clean(), model, large) is None
+    too_small = photos.test.pixels.numpy()
+    assert residuals.kurtosis_percentiles(Gaussian(0.1), model, too_small) is None
+    assert manifest.read(folder).noise_kurtosis_percentiles is None
 
 
 def test_noise_that_is_not_clipped_is_swept_too(folder: Path, photos: Dataset) -> None:
