@@ -14,6 +14,7 @@ AutoencoderError
 │   ├── OutOfRange           422  an option of the query string
 │   ├── TooManyRequests      429  more than the API key's rate; Retry-After says when to come back
 │   ├── Overloaded           503  the queue is full; Retry-After says when to come back
+│   ├── Stopping             503  the service ends, and had no time to finish this
 │   └── DeadlineExceeded     504  the answer would have come too late
 └── ManifestError            a model folder that must not be served, and why
 ├── KeysError                the file of API keys cannot be used
@@ -131,6 +132,11 @@ class TooManyRequests(ComeBack):
 class Overloaded(ComeBack):
     status = 503
     title = "Overloaded"
+
+
+class Stopping(ComeBack):
+    status = 503
+    title = "Stopping"
 
 
 class DeadlineExceeded(RequestError):

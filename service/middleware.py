@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -9,11 +10,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import pages, tracing
+from service import pages, problems, tracing
 from service.errors import RequestError
 from service.gate import Gate
 from service.metrics import Metrics
-from service.problems import answer_to, internal
 from service.visit import Visit
 
 if TYPE_CHECKING:
@@ -79,42 +79,51 @@ class Observe:
         try:
             await self._app(scope, self._gate.enter(scope, visit, receive), observed_send)
         except RequestError as error:  # at the gate; the application answers its own
-            await answer_to(error, scope)(scope, receive, observed_send)
+            await problems.answer_to(error, scope)(scope, receive, observed_send)
+        except asyncio.CancelledError:
+            cut_off = None if answered else problems.cut_off(scope)
+            if cut_off is None:
+                raise
+            await cut_off(scope, receive, observed_send)
         except ClientDisconnect:  # nobody is there to answer, and nothing is wrong here
             status = scope["state"].get("refused", _LEFT)
         except Exception:
             log.exception("request %s failed", visit.id)
             if answered:  # too late for a problem: the server closes the connection
                 raise
-            response = internal(scope["path"], visit.id)
+            response = problems.internal(scope["path"], visit.id)
             await response(scope, receive, observed_send)
         finally:
-            seconds = time.perf_counter() - visit.started
-            visit.share.release(seconds)
-            # The pattern, not the path: a caller cannot invent label values.
-            route = getattr(scope.get("route"), "path", _UNMATCHED)
-            self._metrics.answered(route, scope["method"], status, seconds, timing)
-            level = logging.ERROR if status == 500 else logging.INFO
-            if status in _REFUSED:  # counted, and summed up once a second
-                level = logging.DEBUG
-            if route in PROBES and status < 400:  # no news
-                level = logging.DEBUG
-            if log.isEnabledFor(level):
-                log.log(
-                    level,
-                    "%s %s %d %.1f ms %s",
-                    scope["method"],
-                    scope["path"],
-                    status,
-                    seconds * 1000,
-                    visit.id,
-                    extra={  # fields of their own where logs are JSON
-                        "request_id": visit.id,
-                        "route": route,
-                        "status": status,
-                        "milliseconds": round(seconds * 1000, 3),
-                        "model": visit.model,
-                        "caller": visit.caller,
-                        "trace_id": visit.trace_id,
-                    },
-                )
+            self._end(scope, visit, status)
+
+    def _end(self, scope: Scope, visit: Visit, status: int) -> None:
+        """Gives back what the request held, counts it and logs it."""
+        seconds = time.perf_counter() - visit.started
+        visit.share.release(seconds)
+        # The pattern, not the path: a caller cannot invent label values.
+        route = getattr(scope.get("route"), "path", _UNMATCHED)
+        self._metrics.answered(route, scope["method"], status, seconds, visit.timing)
+        level = logging.ERROR if status == 500 else logging.INFO
+        if status in _REFUSED:  # counted, and summed up once a second
+            level = logging.DEBUG
+        if route in PROBES and status < 400:  # no news
+            level = logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(
+                level,
+                "%s %s %d %.1f ms %s",
+                scope["method"],
+                scope["path"],
+                status,
+                seconds * 1000,
+                visit.id,
+                extra={  # fields of their own where logs are JSON
+                    "request_id": visit.id,
+                    "route": route,
+                    "status": status,
+                    "milliseconds": round(seconds * 1000, 3),
+                    "model": visit.model,
+                    "caller": visit.caller,
+                    "trace_id": visit.trace_id,
+                },
+            )

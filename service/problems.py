@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from service.errors import RequestError
+from service.errors import RequestError, Stopping
 from service.visit import visit_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,7 +44,7 @@ _STATUSES = {
     415: "content type not taken",
     422: "not an image, a wrong size, or an option out of range",
     429: "more than the API key's rate: see Retry-After",
-    503: "overloaded: see Retry-After",
+    503: "overloaded, or stopping: see Retry-After",
     504: "deadline exceeded",
 }
 _SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
@@ -84,6 +84,17 @@ def internal(path: str, request_id: str) -> Response:
     """The answer where the fault is ours; what it was stands in the log, under the id."""
     detail = "a fault of ours: quote the request id when you report it"
     return problem(500, "Internal error", detail, path=path, request_id=request_id)
+
+
+def cut_off(scope: Scope) -> Response | None:
+    """The answer where the server gives up waiting for one; None where it is not stopping.
+
+    It cancels what is under way then, and would say 500 itself.
+    """
+    if not scope["app"].state.worker.stopping:
+        return None
+    why = "the service stops, and this took longer than it waits"
+    return answer_to(Stopping.after(1, why, reason="stopping"), scope)
 
 
 def handle(app: FastAPI) -> None:

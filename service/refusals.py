@@ -15,7 +15,7 @@ _PAUSE = 1.0
 REASONS = (
     "queue_images", "queue_bytes", "late", "requests", "bytes", "workers",
     "connections", "head", "malformed", "pipelined", "slow_head", "slow_body", "slow_reader",
-    "key", "scope", "rate",
+    "key", "scope", "rate", "stopping",
 )  # fmt: skip
 
 

@@ -76,6 +76,11 @@ class Worker:
         self._own.state = State.STOPPING
 
     @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._own.state is State.STOPPING
+
+    @property
     def live(self) -> bool:
         """False once only a new process can help."""
         return self._own.state is not State.HUNG

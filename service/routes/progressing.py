@@ -56,12 +56,13 @@ class _Telling(Response):
         self._progress = progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        task = asyncio.create_task(self._answer())
+        task, begun = asyncio.create_task(self._answer()), False
         try:
             await asyncio.wait([task], timeout=_SOON)
             if task.done() and (failed := _failure(task)):
                 raise failed
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            begun = True
             while not task.done():
                 await self._send_progress(send)
                 await self._moved(task)
@@ -69,6 +70,11 @@ class _Telling(Response):
             await self._send(send, self._last(task, scope), more=False)
         except RequestError as error:
             await problems.answer_to(error, scope)(scope, receive, send)
+        except asyncio.CancelledError:
+            cut_off = problems.cut_off(scope) if begun else None
+            if cut_off is None:
+                raise
+            await self._send(send, cut_off, more=False)
         finally:
             task.cancel()
 
