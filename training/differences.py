@@ -94,7 +94,7 @@ DIFFERENCES: dict[str, str] = {
     "mnist-colour-conv-dropout": "Dropout and batch norm after every layer, the latents too, as in the author's code; the rest as for `mnist-colour-conv`. In 3 epochs of a rate that decays it is where the report was after 20; longer was not tried. Dropping a fifth of the latents themselves is what sets it apart from `mnist-colour-conv`.",
     "mnist-colour-vae-16": "The report gives neither a latent size nor a number: 16 latents from the same convolutions, the sum of squared errors plus 0.02 times the divergence, which is the bound for a decoder of standard deviation 0.1. With the whole divergence the error was .0125 after 3 epochs. The price is seen in the figures: so little divergence leaves gaps between the latents in use, and a draw from the prior mostly falls into one and is dark. The mixture fitted to the latents, which `/sample` draws from, knows where they are.",
     "mnist-colour-unet": "Not the report's network but a small U-Net, for the same task; its skips carry what a bottleneck would lose.",
-    "mnist5-pca-*": "In closed form. The report gives accuracies but no error for it; as served, what leaves [0, 1] is clipped, which helps.",
+    "mnist5-pca-*": "In closed form, the same for every seed. The report gives accuracies but no error for it; as served, what leaves [0, 1] is clipped, which helps.",
     "mnist5-mlp-*": _SINGLE,
     "mnist5-mlp-400-*": _SINGLE,
     "mnist5-mlp-256-denoise-*": f"Noise is drawn anew for every batch; the report's gap between training and validation says that its own was drawn once. {_SINGLE}",

@@ -35,6 +35,10 @@ not to be edited. Everything is measured on the whole test set.
 - MSE is on [0, 1]. **difference** is ours against the report's; less is better for errors, more
   for decibels, SSIM and accuracy.
 """
+_LOSSES = """The training loss is the last epoch's, on images as they were learnt from (moved,
+under noise, with dropout); the validation loss is the lowest. Where that is far above, what was
+missing is images; where the two agree, it is the size of the network or the length of its training.
+"""
 _NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
 Cards = Mapping[str, Manifest]
@@ -55,7 +59,8 @@ def document(models: Path, results: Path, beside: Path) -> str:
     for name in SOURCES:
         parts += _report(name, cards, results)
         parts += _pictures(name, models, results, beside)
-    parts += ["## What it took", _costs(cards)]
+    histories = figures.stored(results / figures.HISTORIES)
+    parts += ["## What it took\n", _LOSSES, _costs(cards, histories)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -256,20 +261,26 @@ def _link(path: Path, beside: Path) -> str:
     return Path(os.path.relpath(path, beside)).as_posix()
 
 
-def _costs(cards: Cards) -> str:
+def _costs(cards: Cards, histories: Mapping[str, Mapping[str, list[float]]]) -> str:
     rows = []
     for recipe in (recipe for recipe in RECIPES if recipe.source in SOURCES):
         card = cards.get(recipe.name)
         if card is None:
-            rows.append([f"`{recipe.name}`", _MISSING, "", "", "", ""])
+            rows.append([f"`{recipe.name}`", _MISSING, *[""] * 6])
             continue
         made = card.provenance
         live = next((s.note for s in card.scores if s.note.endswith("latents live")), "")
+        kept = histories.get(recipe.name)
+        losses = (kept["train"][-1], min(kept["validation"])) if kept else ()
         rows.append([
             f"`{recipe.name}`", f"{card.parameters:,}", str(made.epochs), f"{made.seconds:,.0f}",
-            made.device, live.removesuffix(" latents live"),
+            made.device, *([number("loss", loss) for loss in losses] or ["", ""]),
+            live.removesuffix(" latents live"),
         ])  # fmt: skip
-    header = ("model", "parameters", "epochs", "seconds", "device", "live latents")
+    header = (
+        "model", "parameters", "epochs", "seconds", "device", "training loss", "validation loss",
+        "live latents",
+    )  # fmt: skip
     return table(header, rows)
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service import manifest
-from training import report
+from training import figures, report
 from training.data import CHECKOUT, Dataset
 from training.differences import DIFFERENCES, SOURCES, sentence
 from training.loop import train
@@ -53,7 +54,9 @@ def test_the_mean_and_the_spread_of_the_seeds_stand_beside_the_reports_number(
     recipe = replace(recipe, name="mnist-conv-2", source="R2")
     runs = {seed: train(recipe, grey, seed=seed) for seed in (0, 1)}
     folder = publish(recipe, runs, grey, tmp_path / "models")
-    page = report.document(tmp_path / "models", tmp_path / "none", tmp_path)
+    kept = {recipe.name: {"train": [0.5, 0.0123], "validation": [0.0456, 0.0789]}}
+    (tmp_path / figures.HISTORIES).write_text(json.dumps(kept))
+    page = report.document(tmp_path / "models", tmp_path, tmp_path)
     row, costs = lines_of(page, "mnist-conv-2")
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     (score,) = [s for s in manifest.read(folder).scores
@@ -63,7 +66,7 @@ def test_the_mean_and_the_spread_of_the_seeds_stand_beside_the_reports_number(
     assert cells[5] == "2"
     assert cells[6].endswith("%")
     assert "![mnist-conv-2](models/mnist-conv-2/1/card.png)" in page
-    assert "4 of 4" in costs
+    assert costs.endswith("| 0.0123 | 0.0456 | 4 of 4 |")
     assert "`mnist-conv-2`: 4 epochs, 80 in the report. More than a tenth short" in page
 
 
