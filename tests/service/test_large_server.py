@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ from service import manifest
 from service.model import Model
 from service.settings import Settings
 from service.tiling import tiles
-from tests.server import Server, serving
+from tests.server import Server, serving, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = ROOT.parent / "shared" / "data" / "photos" / "train400"
@@ -26,12 +30,17 @@ SIDE = 500
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
+def models(tmp_path_factory) -> Path:
     models = tmp_path_factory.mktemp("shipped")
     for name in MODELS:
         if not (ROOT / "models" / name).exists():
             pytest.skip(f"{name} is not there")
         shutil.copytree(ROOT / "models" / name, models / name)
+    return models
+
+
+@pytest.fixture(scope="module")
+def server(models) -> Iterator[Server]:
     with serving(models, log_level="error") as server:
         yield server
 
@@ -109,3 +118,37 @@ def test_24_megapixels_need_less_than_a_gigabyte(server, tmp_path):
     assert "200 OK" in head
     above = status(server.process.pid, "VmHWM") - rest
     assert above < 1000, f"{above} MB above rest"
+
+
+def test_two_of_24_megapixels_at_once_are_answered_by_a_server_that_was_told_to_stop(
+    models, tmp_path
+):
+    one, told = tmp_path / "one.jpg", tmp_path / "told.jpg"
+    photograph(one, 6000, 4000)
+    shutil.copyfile(one, told)
+    with serving(models, log_level="error", request_timeout=240) as server:
+        rest = status(server.process.pid, "VmRSS")
+        accepts = {one: "image/jpeg", told: "multipart/mixed, image/jpeg"}
+        with ThreadPoolExecutor() as pool:
+            answers = {
+                file: pool.submit(curl, server, file, MODELS[0], "-H", f"Accept: {accept}")
+                for file, accept in accepts.items()
+            }
+            waiting = f'autoencoder_waiting_images{{model="{MODELS[0]}",version="1"}} 2.0'
+            until(lambda: waiting in server.get("/metrics").text, 120)
+            server.process.send_signal(signal.SIGTERM)
+            most = rest
+            while server.process.poll() is None:
+                with contextlib.suppress(OSError, TypeError):  # it has just ended
+                    most = max(most, status(server.process.pid, "VmHWM"))
+                time.sleep(0.05)
+        assert server.process.returncode == 0, server.log
+        for file, answer in answers.items():
+            head, body = answer.result()
+            assert "200 OK" in head
+            start = body.index(b"\xff\xd8\xff") if file is told else 0
+            made = np.asarray(Image.open(io.BytesIO(body[start:])))
+            assert made.shape == (4000, 6000, 3)
+            upright = np.asarray(Image.open(one))[::-1, ::-1]
+            assert np.abs(made[::7, ::7].astype(int) - upright[::7, ::7]).mean() < 30
+    assert most - rest < 2000, f"{most - rest} MB above rest"
