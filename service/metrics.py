@@ -123,6 +123,13 @@ class Metrics:
             buckets=_PERCENT,
             registry=self.registry,
         )
+        self.noise_anomaly = BulkHistogram(
+            "autoencoder_noise_anomaly_percentile",
+            "Percent of the model's own noisy test images whose residual is closer to normal noise",
+            ["model"],
+            buckets=_PERCENT,
+            registry=self.registry,
+        )
         self.test_psnr = Gauge(
             "autoencoder_test_psnr_db",
             "Mean PSNR over the model's test set, as served, at its own task: what to expect",

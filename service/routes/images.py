@@ -81,7 +81,7 @@ async def denoise(
             if clean is not None and quality
             else None
         )
-        noise = await scoring.noise_told(served, taken, made)
+        noise = await scoring.noise_told(request, served, taken, made)
         if kind != answers.JSON:
             headers = {"Seed": str(seed)} if corrupt else {}
             headers |= noise.headers

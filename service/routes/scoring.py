@@ -71,7 +71,7 @@ class NoiseTold(NamedTuple):
         }
 
 
-async def noise_told(served: Served, noisy: Rows, cleaned: Rows) -> NoiseTold:
+async def noise_told(request: Request, served: Served, noisy: Rows, cleaned: Rows) -> NoiseTold:
     """What the answer says of the noise; nothing for models of one size, and small images.
 
     Only a model for pictures of any size is asked: the digits of the others are too small to say.
@@ -83,7 +83,10 @@ async def noise_told(served: Served, noisy: Rows, cleaned: Rows) -> NoiseTold:
     known = served.manifest.noise_kurtosis_percentiles
     if not known:
         return NoiseTold(stds)
-    return NoiseTold(stds, [_place(each, known) for each in found])
+    places = [_place(each, known) for each in found]
+    observed = request.app.state.metrics.noise_anomaly.labels(served.manifest.name)
+    observed.observe_all([place for place in places if place is not None])
+    return NoiseTold(stds, places)
 
 
 def _place(measured: Noise | None, percentiles: Sequence[float]) -> float | None:

@@ -52,6 +52,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     models = tmp_path_factory.mktemp("models")
     toys.identity(models)
     toys.variational(models)
+    toys.identity(models, "toy-photo", size=None, add=9, kurtoses=tuple(range(101)))
     with listening(create_app(Settings(models_dir=models, max_bytes_in_flight=40_000))) as url:
         traffic(url)
         refusal(url)
@@ -63,6 +64,7 @@ def traffic(url: str) -> None:
     with Client(url, retries=0) as client:
         client.denoise(batch, model="toy-identity", simulate="gaussian:0.1", seed=1)
         client.reconstruct(batch, model="toy-vae")
+        client.denoise(np.zeros((64, 64), np.uint8), model="toy-photo")
         client.ready()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from service import images, manifest, noise, npy
+from service import images, noise, npy
 from service.kept import on_white
 from tests import toys
 from tests.conftest import running
@@ -250,24 +250,24 @@ async def test_the_answer_says_how_noisy_the_picture_was(photo):
 
 async def test_what_was_taken_off_has_its_place_among_noise_that_was_learned(settings, tmp_path):
     """A flat 50 has an excess kurtosis of -2."""
-    folder = toys.identity(tmp_path, "toy-photo", size=None, channels=3, add=50)
     known = tuple(-4 + place / 25 for place in range(101))
-    card = manifest.read(folder)
-    assert card.noise_kurtosis_percentiles is None
-    path = folder / manifest.FILE
-    text = json.loads(path.read_text())
-    async with running(settings(models_dir=tmp_path)) as client:
-        answer = await client.post("/denoise", content=file(COLOUR), headers=PNG)
-        assert "Noise-Anomaly-Percentile" not in answer.headers
-        answer = await client.post("/denoise", files={"images": ("a.png", file(COLOUR))})
-        assert answer.json()["noise_anomaly_percentile"] is None
-    path.write_text(json.dumps({**text, "noise_kurtosis_percentiles": known}))
+    toys.identity(tmp_path, "toy-photo", size=None, channels=3, add=50, kurtoses=known)
     async with running(settings(models_dir=tmp_path)) as client:
         answer = await client.post("/denoise", content=file(COLOUR), headers=PNG)
         assert float(answer.headers["Noise-Anomaly-Percentile"]) == pytest.approx(50)
         parts = [("images", ("a.png", file(each))) for each in (COLOUR, SMALL)]
         answer = await client.post("/denoise", files=parts)
         assert answer.json()["noise_anomaly_percentile"] == [pytest.approx(50), None]
+        metrics = (await client.get("/metrics")).text
+    assert 'autoencoder_noise_anomaly_percentile_count{model="toy-photo"} 2.0' in metrics
+
+
+async def test_a_card_without_percentiles_says_nothing_of_the_kind_of_noise(photo):
+    answer = await photo.post("/denoise", content=file(COLOUR), headers=PNG)
+    assert "Noise-Std" in answer.headers
+    assert "Noise-Anomaly-Percentile" not in answer.headers
+    answer = await photo.post("/denoise", files={"images": ("a.png", file(COLOUR))})
+    assert answer.json()["noise_anomaly_percentile"] is None
 
 
 async def test_what_the_client_saves_has_alpha_and_profile_too(photo_models, tmp_path):

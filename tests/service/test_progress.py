@@ -35,7 +35,8 @@ TOLD = {"Content-Type": "image/png", "Accept": "multipart/mixed"}
 @pytest.fixture(scope="module")
 def photo_models(tmp_path_factory):
     models = tmp_path_factory.mktemp("photo")
-    toys.identity(models, "toy-photo", size=None, channels=3, add=50)
+    known = tuple(-4 + place / 25 for place in range(101))  # a flat 50 has -2
+    toys.identity(models, "toy-photo", size=None, channels=3, add=50, kurtoses=known)
     return models
 
 
@@ -172,6 +173,7 @@ def test_the_client_tells_how_far_it_is(slow_url):
     assert told[-1] == 1
     assert len({round(share, 2) for share in told}) > 10
     assert made.noise_std == (pytest.approx(50), pytest.approx(50))
+    assert made.noise_anomaly_percentile == (pytest.approx(50), pytest.approx(50))
 
 
 async def test_so_does_the_asynchronous_one_and_problems_are_exceptions(slow_url):
@@ -180,6 +182,7 @@ async def test_so_does_the_asynchronous_one_and_problems_are_exceptions(slow_url
         made = await client.denoise(LARGE, progress=told.append)
         np.testing.assert_array_equal(made[0], LARGE + 50)
         assert made.timing_ms.infer > 100
+        assert made.noise_anomaly_percentile == (pytest.approx(50),)
         assert told == sorted(told)
         assert told[-1] == 1
         assert any(0 < share < 1 for share in told)
