@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from service.backlog import Backlog
 from service.errors import Overloaded
 from service.statistics import Statistics
 from service.turns import Array, Job, Next, Outputs, Part, Run, Turns
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
 
 # A run may take so many times longer than runs of its size did before it is overdue.
 _SLACK = 4.0
@@ -100,13 +104,12 @@ class Batcher:
         try:
             while run := await self._gathered():
                 started = time.perf_counter()
+                steps = self._steps(run.parts, run.slice)
                 if run.in_place:
-                    outcome = self._run(run.parts, run.slice)
+                    outcome = await _turn_by_turn(steps)
                 else:
                     try:
-                        outcome = await loop.run_in_executor(
-                            self._executor, self._run, run.parts, run.slice
-                        )
+                        outcome = await loop.run_in_executor(self._executor, _at_once, steps)
                     except RuntimeError as error:  # the executor was shut down: nobody may hang
                         outcome = [error] * len(run.parts)
                 self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
@@ -167,53 +170,76 @@ class Batcher:
         seconds_per_byte = min(seconds_per_byte, _SLACK * known)  # one run that hung is no rule
         self._seconds_per_byte = known + 0.2 * (seconds_per_byte - known)
 
-    def _run(self, parts: Sequence[Part], size: int) -> list[Outputs | Exception]:
+    def _steps(self, parts: Sequence[Part], size: int) -> Steps[list[Outputs | Exception]]:
+        """Runs the parts together, up to `size` images at each step: what each part got."""
         started = time.perf_counter()
         usual = self._seconds_per_byte or self._first
         self._due = started + _SLACK * usual * sum(part.images.nbytes for part in parts)
         try:
-            return self._run_once(parts, size, started)
-        finally:
-            self._due = math.inf
-
-    def _run_once(
-        self, parts: Sequence[Part], size: int, started: float
-    ) -> list[Outputs | Exception]:
-        try:
             inputs = [part.images for part in parts]
             batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
-            joined = time.perf_counter()
-            if len(batch) <= size:
-                outputs = self._function(batch)
-            else:
-                outputs = self._in_slices(batch, size, parts[0].job)
+            join = time.perf_counter() - started
+            outputs, infer = yield from self._slices(batch, size, parts[0].job)
             inferred = time.perf_counter()
             results = _split(outputs, [len(part) for part in inputs])
         except Exception as error:
             if len(parts) == 1:
                 return [error]
         else:
-            join, infer, split = joined - started, inferred - joined, time.perf_counter() - inferred
             count = len(outputs[0])
+            split = time.perf_counter() - inferred
             self.statistics.ran(count, join=join, infer=infer, split=split)
             # Slow runs, where other processes had the processor, say little: it rises slowly.
             turns = self._turns
             turns.pace = min(1.02 * turns.pace, infer / batch[:count].nbytes)
             return results
+        finally:
+            self._due = math.inf
         # One caller's fault is not its neighbours': each alone, and only the guilty one fails.
-        return [result for part in parts for result in self._run([part], size)]
+        results = []
+        for part in parts:
+            results += yield from self._steps([part], size)
+        return results
 
-    def _in_slices(self, batch: Array, size: int, job: Job) -> Outputs:
-        """The outputs of as many slices as nobody else waits for; one at the least.
+    def _slices(self, batch: Array, size: int, job: Job) -> Steps[tuple[Outputs, float]]:
+        """The outputs of as many slices as nobody else waits for, one at least, and their seconds.
 
-        Looks from another thread at what the event loop's changes, and changes nothing of it.
+        Perhaps in another thread: it looks at what the event loop's changes, and changes nothing.
         """
-        done = [self._function(batch[:size])]
-        for i in range(size, len(batch), size):
-            if self._turns.others_wait() or job.answer.done() or time.monotonic() >= job.deadline:
-                break
+        done, seconds = list[Outputs](), 0.0
+        for i in range(0, len(batch), size):
+            if i:
+                yield
+                late = time.monotonic() >= job.deadline
+                if late or job.answer.done() or self._turns.others_wait():
+                    break
+            began = time.perf_counter()
             done.append(self._function(batch[i : i + size]))
-        return tuple(map(np.concatenate, zip(*done, strict=True)))
+            seconds += time.perf_counter() - began
+        if len(done) == 1:
+            return done[0], seconds
+        return tuple(map(np.concatenate, zip(*done, strict=True))), seconds
+
+
+async def _turn_by_turn(steps: Steps[T]) -> T:
+    """What the steps come to; between two of them the event loop does whatever else there is."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)
+
+
+def _at_once(steps: Steps[T]) -> T:
+    """The same in another thread."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:

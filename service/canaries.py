@@ -63,7 +63,12 @@ class Canaries:
         models = list(self._models)
         for gone in self._flying.keys() - set(models):
             self._flying.pop(gone).cancel()
-        outcomes = await asyncio.gather(*(self.of(served) for served in models))
+        checks = []
+        async with asyncio.TaskGroup() as group:
+            for served in models:
+                checks.append(group.create_task(self.of(served)))
+                await asyncio.sleep(0)  # all at once would hold up requests for 10 ms and more
+        outcomes = [check.result() for check in checks]
         results = {m.manifest.key: outcome for m, outcome in zip(models, outcomes, strict=True)}
         self._ended = time.monotonic()
         if all(outcome in FINE for outcome in outcomes):

@@ -27,6 +27,8 @@ from service.settings import Settings
 
 # Seconds between looks at how fast a body comes.
 _INTERVAL = 2.0
+# Bytes of a body that may wait for the rest of it; uvicorn has a quarter.
+_MUCH = 2**18
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
 
@@ -47,6 +49,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limits: Settings = self.app_state["settings"]
         self._refusals: Refusals = self.app_state["refusals"]
+        self._body_bytes = 0
         self._expected = "head"  # or "body"; "" while no more of a request is to come
         self._timed = ""  # what `_timer` watches over
         self._timer: asyncio.TimerHandle | None = None
@@ -124,7 +127,19 @@ class Connection(HttpToolsProtocol):
             raise ValueError("too many pipelined requests")
         super().on_headers_complete()
         self._expected = "body"
+        self._body_bytes = 0
         self._body_since = self.loop.time()
+
+    def on_body(self, body: bytes) -> None:
+        """Wakes the application for much of a body, or too much, but not for every packet of it."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        self._body_bytes += len(body)
+        if len(cycle.body) > _MUCH or self._body_bytes > self._limits.max_body_bytes:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -42,9 +42,13 @@ class Model:
         self.decoder = decoder
         self.classifier = classifier
         self.sampler = sampler
-        # Asking a session for the name of its input takes as long as asking it to run a small one.
+        # Asking a session for its tensors' names takes as long as asking it to run a small one.
         graphs = (encoder, decoder, classifier)
-        self._names = {graph: graph.get_inputs()[0].name for graph in graphs if graph}
+        self._names = {
+            graph: (graph.get_inputs()[0].name, [output.name for output in graph.get_outputs()])
+            for graph in graphs
+            if graph
+        }
 
     @classmethod
     def open(cls, folder: Path, *, threads: int = 1) -> Model:
@@ -65,11 +69,10 @@ class Model:
         """uint8 images through the bottleneck and back; a denoiser denoises so."""
         size = self._slice(images_BHWC)
         if len(images_BHWC) <= size:
-            return self.decode(self.encode(images_BHWC).latents)
+            return self._through_both(images_BHWC)
         # Slice by slice through both graphs: the latents never exist all at once.
         parts = [
-            self.decode(self.encode(images_BHWC[i : i + size]).latents)
-            for i in range(0, len(images_BHWC), size)
+            self._through_both(images_BHWC[i : i + size]) for i in range(0, len(images_BHWC), size)
         ]
         return np.concatenate(parts)
 
@@ -95,16 +98,24 @@ class Model:
         latents: Floats = self.sampler.run(None, {"normals": normals, "uniforms": uniforms})[0]
         return latents
 
+    def _through_both(self, images_BHWC: Images) -> Images:
+        latents, *_ = self._run_whole(self.encoder, images_BHWC)
+        (images,) = self._run_whole(self.decoder, latents)
+        return images
+
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
         elements = math.prod(batch.shape[1:])
         return power_of_two(_SLICE_PIXELS // max(1, elements))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
-        name = self._names[session]
         size = self._slice(batch)
         if len(batch) <= size:
-            outputs: list[NDArray[Any]] = session.run(None, {name: batch})
-            return outputs
-        parts = [session.run(None, {name: batch[i : i + size]}) for i in range(0, len(batch), size)]
+            return self._run_whole(session, batch)
+        parts = [self._run_whole(session, batch[i : i + size]) for i in range(0, len(batch), size)]
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _run_whole(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        taken, given = self._names[session]
+        outputs: list[NDArray[Any]] = session.run(given, {taken: batch})
+        return outputs

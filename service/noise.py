@@ -34,9 +34,8 @@ class Noise:
     kurtosis: float | None
 
 
-def is_enough(image: Images) -> bool:
-    """Whether an image `[H,W,C]` is large enough to say."""
-    height, width, _ = image.shape
+def is_enough(height: int, width: int) -> bool:
+    """Whether an image of that size is large enough to say."""
     return bool((height // _SIDE) * (width // _SIDE) >= _FEWEST)
 
 
@@ -48,7 +47,8 @@ def measure(noisy: Images, clean: Images) -> Noise | None:
     there the noise was clipped. None for an image of fewer than 64 blocks. docs/decisions.md has
     what both were chosen against.
     """
-    if not is_enough(clean):
+    height, width, _ = clean.shape
+    if not is_enough(height, width):
         return None
     residual = _flat_residual(noisy, clean)
     power = float(np.square(residual).mean())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ MAGIC = b"\x93NUMPY"
 _IMAGES = "send uint8, or floats in [0, 1], as [H,W], [H,W,C], [B,H,W] or [B,H,W,C]"
 _WRITE = "write it with numpy.save(file, array)"
 _MOST_AXES = 8
+_LONGEST = 10_000  # bytes of a header, as numpy has it
+_REMEMBERED = 256  # headers
 
 
 def read(data: bytes) -> NDArray[Any]:
@@ -34,29 +37,9 @@ def read(data: bytes) -> NDArray[Any]:
     """
     if not data.startswith(MAGIC):
         raise Malformed(f"these {len(data)} bytes are no npy file: {_WRITE}")
-    file = io.BytesIO(data)
-    try:
-        version = npy_format.read_magic(file)
-        header = {
-            (1, 0): npy_format.read_array_header_1_0,
-            (2, 0): npy_format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = header(file)
-    except KeyError:  # version 3 is for structured types with names that are not ASCII
-        raise Unprocessable(f"npy format {data[6]}.{data[7]} is not read here: {_WRITE}") from None
-    except Exception as error:  # the header is a Python literal: hostile ones fail in many ways
-        raise Malformed(f"the npy header cannot be read: {_WRITE}") from error
-    if dtype.kind not in "biuf" or dtype.shape:
-        raise Unprocessable(
-            f"the npy array holds {str(dtype)[:40]}, and only plain numbers are read: {_IMAGES}"
-        )
-    body = memoryview(data)[file.tell() :]
-    # Before any is multiplied or printed: 10,000 bytes of header have room for thousands of axes or
-    # digits, and for True, which is an int to Python and none to numpy.
-    if len(shape) > _MOST_AXES:
-        raise Malformed(f"the npy header says {len(shape)} axes, more than are read: {_WRITE}")
-    if any(type(axis) is not int or not 0 <= axis <= sys.maxsize for axis in shape):
-        raise Malformed(f"the npy header says a shape that no array has: {_WRITE}")
+    head = _head(data)
+    shape, fortran, dtype = _parsed(head)
+    body = memoryview(data)[len(head) :]
     expected = math.prod(shape) * dtype.itemsize
     if expected != len(body):
         raise Malformed(
@@ -68,6 +51,44 @@ def read(data: bytes) -> NDArray[Any]:
         return flat.reshape(shape, order="F" if fortran else "C")
     except ValueError:  # an axis of 0, and others that overflow
         raise Malformed(f"the npy header says a shape that no array has: {_WRITE}") from None
+
+
+def _head(data: bytes) -> bytes:
+    """All before the array's own bytes: magic, version, the header's length, and the header."""
+    begin = 10 if data[6:7] == b"\x01" else 12
+    length = int.from_bytes(data[8:begin], "little")
+    return data[: begin + min(length, _LONGEST)]
+
+
+@lru_cache(_REMEMBERED)
+def _parsed(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type. Raises as `read` does.
+
+    The header is a Python literal: to read it takes longer than to run a small model.
+    """
+    file = io.BytesIO(head)
+    try:
+        version = npy_format.read_magic(file)
+        header = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = header(file)
+    except KeyError:  # version 3 is for structured types with names that are not ASCII
+        raise Unprocessable(f"npy format {head[6]}.{head[7]} is not read here: {_WRITE}") from None
+    except Exception as error:  # hostile ones fail in many ways
+        raise Malformed(f"the npy header cannot be read: {_WRITE}") from error
+    if dtype.kind not in "biuf" or dtype.shape:
+        raise Unprocessable(
+            f"the npy array holds {str(dtype)[:40]}, and only plain numbers are read: {_IMAGES}"
+        )
+    # Before any is multiplied or printed: 10,000 bytes of header have room for thousands of axes or
+    # digits, and for True, which is an int to Python and none to numpy.
+    if len(shape) > _MOST_AXES:
+        raise Malformed(f"the npy header says {len(shape)} axes, more than are read: {_WRITE}")
+    if any(type(axis) is not int or not 0 <= axis <= sys.maxsize for axis in shape):
+        raise Malformed(f"the npy header says a shape that no array has: {_WRITE}")
+    return shape, fortran, dtype
 
 
 def images(array: NDArray[Any], *, max_images: int, max_pixels: int) -> NDArray[np.uint8]:
@@ -125,6 +146,13 @@ def _four_axes(array: NDArray[Any]) -> NDArray[Any]:
 
 def write(array: NDArray[Any]) -> bytes:
     """The array as `.npy` bytes, for `numpy.load`."""
+    return b"".join((_written(array.shape, array.dtype), np.ascontiguousarray(array).data))
+
+
+@lru_cache(_REMEMBERED)
+def _written(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """All before the array's own bytes."""
     file = io.BytesIO()
-    npy_format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    says = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(file, says)
     return file.getvalue()

@@ -177,6 +177,8 @@ class Served:
         """How many pixels the large images among the rows have."""
         if self._large is None or verb != "reconstruct":
             return 0
+        if not isinstance(rows, list) and not is_large(rows[0]):
+            return 0
         return sum(row.shape[0] * row.shape[1] for row in rows if is_large(row))
 
     def _in_tiles(self, verb: str, image: Array) -> bool:

@@ -24,9 +24,9 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a convolution runs best with (64 of 32x32, or 21 in colour).
-_TURN_SECONDS = 0.0005
-_BEST_NUMBERS = 64 * 32 * 32
+# no fewer images than a network runs best with (32 of 32x32, or 8 in colour; `benchmarks.raw`).
+_TURN_SECONDS = 0.0012
+_BEST_NUMBERS = 32 * 32 * 32
 
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
@@ -126,7 +126,7 @@ class Turns:
         """What runs next: small requests first, and of the large ones what else fits.
 
         Half of a run is for the large ones while there are any, so that neither sort can keep the
-        other waiting. A large one alone goes to a thread as a whole, and comes back when others
+        other waiting. A large one alone runs as a whole, turn by turn, and comes back when others
         do: see `Batcher`.
         """
         now = time.monotonic()
@@ -142,7 +142,7 @@ class Turns:
             turn, self._sort = self._turn(first.batch), 1 - self._sort
         in_place = self._soon_over(first.batch, turn)
         room, parts = turn, list[Part]()
-        if not (self._small or in_place):
+        if not self._small:
             room = max(turn, min(first.left, self._most(first.batch)))
         room = self._take(self._small, first, room - kept, parts, now) + kept
         room = self._take(self._large, first, room, parts, now)

@@ -22,7 +22,7 @@ def kurtosis_percentiles(
     `clean` is `[B,H,W,C]`. Every level that was learned is as likely as any other. None where
     nothing normal was learned, or the images are too small to say.
     """
-    if not isinstance(learned, Gaussian | GaussianUpTo) or not noise.is_enough(clean[0]):
+    if not isinstance(learned, Gaussian | GaussianUpTo) or not noise.is_enough(*clean.shape[1:3]):
         return None
     rng = np.random.default_rng(named(0, "residuals"))
     found = []

@@ -15,7 +15,7 @@ from service.noise import Noise, is_enough
 from service.quality import Quality
 from service.routes.running import aside
 from service.routes.schemas import DenoiseQuality, ReconstructQuality, Scored, Scores
-from service.rows import Rows, size
+from service.rows import Rows, shapes, size
 from service.served import Served
 
 
@@ -76,7 +76,9 @@ async def noise_told(request: Request, served: Served, noisy: Rows, cleaned: Row
 
     Only a model for pictures of any size is asked: the digits of the others are too small to say.
     """
-    if served.manifest.image.height is not None or not any(map(is_enough, noisy)):
+    if served.manifest.image.height is not None:
+        return NoiseTold()
+    if not any(is_enough(height, width) for height, width, _ in shapes(noisy)):
         return NoiseTold()
     found = await aside(lambda: list(map(noise.measure, noisy, cleaned)), pixels=size(noisy))
     stds = [None if each is None else round(each.std, 2) for each in found]

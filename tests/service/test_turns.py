@@ -78,7 +78,6 @@ def check(arrivals, max_batch, *, in_place):
             assert small & set(places), "a small one waits for the large ones"
             assert set(places) - small, "a large one waits for the small ones"
         if count > following.slice:
-            assert not following.in_place
             assert not small, "they wait for more than a slice"
             done = max(following.slice, int(share * count))
             queue.put_back(parts[0], done)
@@ -142,11 +141,14 @@ async def test_a_flooded_model_takes_one_thread_and_another_model_is_answered_me
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("in_place_seconds", [0.0, 1.0], ids=["in a thread", "in place"])
 @pytest.mark.parametrize("width", [1, 2], ids=["joined", "of another size"])
 async def test_a_small_request_waits_for_a_slice_of_a_large_one_and_not_for_all_of_it(
-    monkeypatch, width
+    monkeypatch, width, in_place_seconds
 ):
     monkeypatch.setattr("service.turns._BEST_NUMBERS", 8)
+    monkeypatch.setattr("service.turns._CORES", 1)
+    monkeypatch.setattr("service.turns._IN_PLACE_SECONDS", in_place_seconds)
     sizes = []
 
     def slow(batch):
