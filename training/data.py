@@ -62,7 +62,11 @@ class Images:
 
     def batch(self, index_B: Tensor | slice) -> Tensor:
         """Those images as float [B,C,H,W] in [0, 1]."""
-        return self.pixels[index_B].permute(0, 3, 1, 2).float().div_(255)
+        if isinstance(index_B, slice):
+            pixels_BHWC = self.pixels[index_B]
+        else:  # four times as fast as brackets (512 digits, one core)
+            pixels_BHWC = self.pixels.index_select(0, index_B)
+        return pixels_BHWC.permute(0, 3, 1, 2).float().div_(255)
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,9 @@ Report = Callable[[Member, float], None]
 def fits(recipe: Recipe, shape: Shape) -> bool:
     """Whether networks of the recipe can be trained in an ensemble.
 
-    Batch norm, dropout, the U-Net, bfloat16 and Muon cannot: what they compute would differ.
+    Batch norm, dropout, the U-Net and Muon cannot: what they compute would differ.
     """
-    if recipe.bf16 or isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
+    if isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
         return False
     return stacks(recipe.net(shape))
 
@@ -75,7 +75,7 @@ def train(
         if not fits(recipe, dataset.shape):
             raise TrainingError(
                 f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
-                "U-Net, bfloat16 or Muon: train it one seed at a time, without --together"
+                "U-Net or Muon: train it one seed at a time, without --together"
             )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
@@ -178,7 +178,9 @@ class _Group:
             factors = [row.member.recipe.schedule(done, past)
                        for row, past in zip(rows, losses, strict=True)]  # fmt: skip
             clean, noisy = self.batch(self.learn[which_N1, index_NB], noise, recipe.shift)
-            mse_N, kl_N = _terms(self.net(self.weights, noisy, noise), clean)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+                answers = self.net(self.weights, noisy, noise)
+            mse_N, kl_N = _terms(answers, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             loss_N = mse_N + recipe.kl * weight * kl_N
             (gradient,) = torch.autograd.grad(loss_N.sum(), self.weights)
@@ -257,7 +259,7 @@ def _innermost(x_NBCHW: Tensor) -> Tensor:
 
 def _terms(answers: Answers, clean_NCHWB: Tensor) -> tuple[Tensor, Tensor]:
     """Each row's mean squared error, and its mean KL divergence per pixel: [N] each."""
-    mse_N = (answers.images - clean_NCHWB).square().mean((1, 2, 3, 4))
+    mse_N = (answers.images.float() - clean_NCHWB).square().mean((1, 2, 3, 4))
     if answers.mean is None or answers.log_variances is None:
         return mse_N, torch.zeros_like(mse_N)
     mean, log_variances = answers.mean, answers.log_variances

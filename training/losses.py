@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from training.networks import Output
+from training.strided import side_by_side
 
 # Two grey levels and a half: less noise than that is in every photograph.
 _LEAST_NOISE = 0.01
@@ -13,7 +14,7 @@ _LEAST_NOISE = 0.01
 
 def terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """The mean squared error, and the mean over images of the KL divergence per pixel."""
-    mse = torch.nn.functional.mse_loss(output.images.float(), clean_BCHW)
+    mse = torch.nn.functional.mse_loss(*side_by_side(output.images.float(), clean_BCHW))
     if output.mean is None or output.log_variances is None:
         return mse, torch.zeros_like(mse)
     mean, log_variances = output.mean, output.log_variances

@@ -1,23 +1,19 @@
 """N networks of one structure at once: parameters [N,P], features [N,C,H,W,B], batched products.
 
-A convolution gathers what each tap of its kernel sees and multiplies; a transposed one multiplies
-and scatters. Each is the other's gradient. Grouped convolutions, which are what torch.func.vmap
-makes of this, train several times slower. The batch is innermost: a tap is then a copy of whole
-rows, where channels innermost are 8 numbers at a time (R2's gathers 1.1 ms against 6.0, one core).
+Convolutions are products too (training/taps.py). Grouped convolutions, which are what
+torch.func.vmap makes of this, train several times slower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from training.networks import Affine, Autoencoder, Heads
+from training.taps import Convolution, Transposed, taps_of
 
 # What a layer makes of each number by itself, whatever the axes are.
 _POINTWISE = (
@@ -26,9 +22,6 @@ _POINTWISE = (
 _LAYERS = (
     *_POINTWISE, nn.Linear, nn.Conv2d, nn.ConvTranspose2d, Heads, nn.Flatten, nn.Unflatten
 )  # fmt: skip
-
-# Where torch's functions leave what their gradient needs, by any name.
-_Context = Any
 
 
 class Answers(NamedTuple):
@@ -110,83 +103,10 @@ def _linear(h_NIB: Tensor, weights: Iterator[Tensor]) -> Tensor:
 def _convolve(
     layer: nn.Conv2d | nn.ConvTranspose2d, x_NCHWB: Tensor, weight: Tensor, bias_NO: Tensor
 ) -> Tensor:
-    N, _, H, W, B = x_NCHWB.shape
-    kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-    reach = kernel - 2 * padding
-    if isinstance(layer, nn.Conv2d):
-        small = ((H - reach) // stride + 1, (W - reach) // stride + 1)
-        taps = _Taps(kernel, stride, padding, small, (H, W))
-        seen: Tensor = _Gather.apply(x_NCHWB, taps)
-        y = torch.baddbmm(bias_NO[..., None], weight.flatten(2), seen)
-        return y.view(N, -1, *small, B)
-    extra = layer.output_padding
-    large = (stride * (H - 1) + reach + extra[0], stride * (W - 1) + reach + extra[1])
-    taps = _Taps(kernel, stride, padding, (H, W), large)
-    given = torch.bmm(weight.flatten(2).mT, x_NCHWB.flatten(2))
-    images: Tensor = _Scatter.apply(given, taps)
-    return images + bias_NO[..., None, None, None]
-
-
-class _Taps(NamedTuple):
-    """Which pixels of the `large` image each tap of a kernel joins to those of the `small`."""
-
-    kernel: int
-    stride: int
-    padding: int
-    small: tuple[int, int]
-    large: tuple[int, int]
-
-    def views(self, padded_NCHWB: Tensor) -> Iterable[tuple[int, int, Tensor]]:
-        rows, columns = ((side - 1) * self.stride + 1 for side in self.small)
-        for i in range(self.kernel):
-            for j in range(self.kernel):
-                view = padded_NCHWB[:, :, i : i + rows, j : j + columns]
-                yield i, j, view[:, :, :: self.stride, :: self.stride]
-
-    def gather(self, x_NCHWB: Tensor) -> Tensor:
-        """[N,C*K*K,h*w*B] of [N,C,H,W,B]."""
-        p = self.padding
-        padded = functional.pad(x_NCHWB, (0, 0, p, p, p, p)) if p else x_NCHWB
-        N, C, *_, B = x_NCHWB.shape
-        seen = x_NCHWB.new_empty(N, C, self.kernel, self.kernel, *self.small, B)
-        for i, j, view in self.views(padded):
-            seen[:, :, i, j] = view
-        return seen.view(N, C * self.kernel**2, -1)
-
-    def scatter(self, given: Tensor) -> Tensor:
-        """[N,C,H,W,B] of [N,C*K*K,h*w*B]: the sum of what is given to each pixel."""
-        N, p, (H, W) = len(given), self.padding, self.large
-        B = given.shape[2] // prod(self.small)
-        parts = given.view(N, -1, self.kernel, self.kernel, *self.small, B)
-        sides = [
-            max(large + 2 * p, (small - 1) * self.stride + self.kernel)
-            for large, small in zip(self.large, self.small, strict=True)
-        ]
-        padded = given.new_zeros(N, parts.shape[1], *sides, B)
-        for i, j, view in self.views(padded):
-            view.add_(parts[:, :, i, j])
-        return padded[:, :, p : p + H, p : p + W]
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: _Context, x_NCHWB: Tensor, taps: _Taps) -> Tensor:
-        ctx.taps = taps
-        return taps.gather(x_NCHWB)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.taps.scatter(grad.contiguous()), None
-
-
-class _Scatter(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: _Context, given: Tensor, taps: _Taps) -> Tensor:
-        ctx.taps = taps
-        return taps.scatter(given)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.taps.gather(grad), None
+    device = x_NCHWB.device.type
+    if torch.is_autocast_enabled(device):
+        x_NCHWB = x_NCHWB.to(torch.get_autocast_dtype(device))
+    taps = taps_of(layer, (x_NCHWB.shape[2], x_NCHWB.shape[3]))
+    way = Convolution if isinstance(layer, nn.Conv2d) else Transposed
+    images: Tensor = way.apply(x_NCHWB, weight.flatten(2), bias_NO, taps)
+    return images

@@ -71,6 +71,22 @@ def test_each_member_ends_as_if_it_had_been_trained_alone(
                 assert mine[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("net", FAMILIES[1:4], ids=repr)
+def test_in_bfloat16_a_member_ends_as_if_it_had_been_trained_alone(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    recipe = replace(recipe, net=net, bf16=True, epochs=2)
+    for member, run in zip(members(recipe), ensemble.train(members(recipe), grey), strict=True):
+        alone = loop.train(member.recipe, grey, seed=member.seed)
+        torch.testing.assert_close(weights(run), weights(alone), rtol=0.05, atol=2e-3)
+        assert not torch.equal(
+            weights(run),
+            weights(loop.train(replace(member.recipe, bf16=False), grey, seed=member.seed)),
+        )
+        losses = [[entry["loss"] for entry in each.history] for each in (run, alone)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("change", [
     {"schedule": Plateau(patience=0)}, {"init": "data"}, {"corruption": Occlusion(2, 5)},
     {"kl": 0.5, "kl_warmup": 0.5, "net": Mlp((8, 3), variational=True)}, {"batch": 1000},
@@ -84,11 +100,12 @@ def test_whatever_a_recipe_says_is_done(
     torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("net", [Mlp((16, 4)), Conv((4, 8), latents=3)], ids=repr)
 def test_a_member_is_the_same_to_the_bit_whoever_is_beside_it(
-    recipe: Recipe, grey: Dataset, net: Family
+    recipe: Recipe, grey: Dataset, net: Family, bf16: bool
 ) -> None:
-    recipe = replace(recipe, net=net, corruption=Gaussian(0.2), epochs=2)
+    recipe = replace(recipe, net=net, bf16=bf16, corruption=Gaussian(0.2), epochs=2)
     sizes = [
         ensemble.train(members(recipe, 4), grey, together=together) for together in (1, 2, 3, 4)
     ]
@@ -187,7 +204,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
 
 
 @pytest.mark.parametrize("change", [
-    {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)}, {"bf16": True},
+    {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)},
     {"optimiser": Muon(1e-3)},
 ])  # fmt: skip
 def test_what_cannot_be_trained_in_an_ensemble_is_refused(
