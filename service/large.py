@@ -8,6 +8,7 @@ bounded whatever the size of the images and the number of models.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
@@ -51,11 +52,13 @@ class LargeImages:
         executor: Executor,
         settings: Settings,
         seconds_per_byte: float,
+        give_back: Callable[[], None],
     ) -> None:
         self._context = max(shape.context, shape.smallest)
         self._channelwise = shape.channelwise
         self._seconds_per_byte = 0.0
         self._pixels = settings.tile_pixels
+        self._executor, self._give_back = executor, give_back
         # Whole images are admitted here, once and for all; their tiles are not asked again.
         self.backlog = Backlog(
             max_images=settings.max_waiting, max_bytes=settings.max_waiting_bytes
@@ -114,6 +117,10 @@ class LargeImages:
             self.queue.statistics.dropped(len(waiting), expired=time.monotonic() >= deadline)
             self.backlog.remove(len(batch), batch.nbytes)
             self.backlog.done(a_step * (len(waiting) + len(under_way)))
+            # Before the answer is encoded on top; after one tile it costs more than it brings.
+            if len(cut) > 1 and not self.backlog.images:
+                with contextlib.suppress(RuntimeError):  # it is closed: the process ends
+                    self._executor.submit(self._give_back)
         return Run((made,), queue, infer, 1)
 
     async def _run(self, tile: Array) -> Run:

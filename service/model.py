@@ -20,6 +20,10 @@ Floats = NDArray[np.float32]
 # slice bounds the memory of activations whatever the size of the batch.
 _SLICE_PIXELS = 64 * 32 * 32
 
+# What a run under these options leaves unused goes back to the system.
+_GIVE_BACK = ort.RunOptions()
+_GIVE_BACK.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
 
 class Latents(NamedTuple):
     """Latents `[B,...]`, and their log-variances where the model is variational."""
@@ -75,6 +79,12 @@ class Model:
             self._through_both(images_BHWC[i : i + size]) for i in range(0, len(images_BHWC), size)
         ]
         return np.concatenate(parts)
+
+    def give_back(self, few_BHWC: Images) -> None:
+        """The memory of large images' activations, by a run of a few small ones, on a CPU."""
+        name = self._names[self.encoder]
+        latents = self.encoder.run(None, {name: few_BHWC}, run_options=_GIVE_BACK)[0]
+        self.decoder.run(None, {self._names[self.decoder]: latents}, run_options=_GIVE_BACK)
 
     def classify(self, images_BHWC: Images) -> Floats:
         """Class probabilities `[B,K]`, from the latents.

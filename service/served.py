@@ -89,12 +89,19 @@ class Served:
             return None
         if settings.device == "cpu" and settings.threads > 1:  # a GPU has its own
             model = Model.open(folder, threads=settings.threads)
+        few = self.golden.image[None]
+
+        def give_back() -> None:
+            if settings.device == "cpu":
+                model.give_back(few)
+
         return LargeImages(
             model.reconstruct,
             shape,
             executor=executor,
             settings=settings,
             seconds_per_byte=known,
+            give_back=give_back,
         )
 
     @property

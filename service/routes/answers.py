@@ -32,7 +32,7 @@ _LIKE_THE_REQUEST = {"image": PNG, "npy": NPY}
 _FRAME_MILLISECONDS = 100
 
 # Bytes are copied at least so much faster than pixels are encoded.
-_COPYING = 32
+COPYING = 32
 
 
 def negotiate(
@@ -129,7 +129,7 @@ async def pictures(
             raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
         return images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None)
 
-    body = await aside(write, pixels=batch.size // (_COPYING if kind == NPY else 1))
+    body = await aside(write, pixels=batch.size // (COPYING if kind == NPY else 1))
     return binary(kind, body, served, headers)
 
 

@@ -99,7 +99,7 @@ async def denoise(
             noise_anomaly_percentile=noise.anomaly_percentiles,
             timing_ms=answers.timing_ms(request),
         )
-        return await answers.json_answer(body, served, count=len(made))
+        return await answers.json_answer(body, served, count=size(made) // answers.COPYING)
 
     return await told(request, answer)
 
@@ -145,7 +145,7 @@ async def reconstruct(
             quality=scores,
             timing_ms=answers.timing_ms(request),
         )
-        return await answers.json_answer(body, served, count=len(made))
+        return await answers.json_answer(body, served, count=size(made) // answers.COPYING)
 
     return await told(request, answer)
 

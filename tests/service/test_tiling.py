@@ -58,9 +58,18 @@ def test_the_cores_are_the_image_and_each_is_seen_with_its_surroundings(h, w, co
     assert len({(t.rows.core.start, t.columns.core.start) for t in cut}) == len(cut)
 
 
-def large(reconstruct, shape: ImageShape, tiling, **changes) -> LargeImages:
+def large(
+    reconstruct, shape: ImageShape, tiling, *, give_back=lambda: None, **changes
+) -> LargeImages:
     given = Settings(models_dir=MODELS, **changes)
-    return LargeImages(reconstruct, shape, executor=tiling, settings=given, seconds_per_byte=1e-6)
+    return LargeImages(
+        reconstruct,
+        shape,
+        executor=tiling,
+        settings=given,
+        seconds_per_byte=1e-6,
+        give_back=give_back,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +174,29 @@ async def test_what_has_not_begun_when_the_caller_leaves_never_runs(tiling):
     assert len(slow.shapes) == 3
     assert runner.queue.idle
     assert runner.backlog.images == 0
+
+
+async def test_memory_is_given_back_once_nothing_large_is_left_and_it_was_much(tiling):
+    slow, given_back = Slow(), []
+    runner = large(
+        slow, GREY, tiling, tile_pixels=2**14, give_back=lambda: given_back.append(len(slow.shapes))
+    )
+    both = [asyncio.create_task(runner.run(PIXELS[i : i + 1])) for i in (0, 1)]
+    await settled()
+    slow.free()
+    await asyncio.gather(*both)
+    await settled()
+    assert given_back == [2 * runner.steps(PIXELS[0])], "after the last tile of both"
+    leaves = asyncio.create_task(runner.run(PIXELS[:1]))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await settled()
+    assert len(given_back) == 2, "whoever leaves has it given back too"
+    alone = PIXELS[:1, :100, :100]
+    assert runner.steps(alone[0]) == 1
+    await runner.run(alone)
+    await settled()
+    assert len(given_back) == 2
 
 
 async def test_two_callers_take_turns(tiling):
