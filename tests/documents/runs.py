@@ -94,14 +94,22 @@ def deploys(block: str, checkout: Checkout) -> None:
         until(lambda versions=versions: served() == versions, 20)
 
 
-def trains_on_pictures(command: str, checkout: Checkout) -> None:
-    folder, rng = checkout.folder / "my-pictures", np.random.default_rng(0)
-    folder.mkdir(exist_ok=True)
-    for i in range(20):  # the fewest that are taken
-        Image.fromarray(rng.integers(0, 256, (130, 128 + i, 3), np.uint8)).save(folder / f"{i}.png")
-    checkout.run(command.replace("my-photos", "my-photos --epochs 1"), seconds=600)
-    assert (checkout.folder / "models/my-photos/1/model.json").is_file()
-    shutil.rmtree(checkout.folder / "models/my-photos")
+def trains_on_pictures(name: str, *, side: int, wider: int) -> Callable[[str, Checkout], None]:
+    """Twenty of them, the fewest that are taken, each `wider` than the one before."""
+
+    def run(command: str, checkout: Checkout) -> None:
+        folder, rng = checkout.folder / "my-pictures", np.random.default_rng(0)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for i in range(20):
+            pixels = rng.integers(0, 256, (side, side + i * wider, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+        command = command.replace(" --epochs 100", "").replace(name, f"{name} --epochs 1")
+        checkout.run(command, seconds=600)
+        assert (checkout.folder / "models" / name / "1" / "model.json").is_file()
+        shutil.rmtree(checkout.folder / "models" / name)
+
+    return run
 
 
 def writes(name: str) -> Callable[[str, Checkout], None]:

@@ -71,7 +71,12 @@ WAYS = {
     "AUTOENCODER_OTLP_ENDPOINT=http://collector:4318 autoencoder serve": Way(serves_with_traces),
     KEYS: Way(swaps_keys),
     DEPLOY: Way(deploys),
-    'make train NAME=photo-denoise-color ARGS="--data folder:my-pictures --name my-photos"': Way(trains_on_pictures, slow=True),
+    'make train NAME=photo-denoise-color ARGS="--data folder:my-pictures --name my-photos"': Way(
+        trains_on_pictures("my-photos", side=128, wider=1), slow=True
+    ),
+    'make train NAME=cifar10-unet-denoise ARGS="--data folder:my-pictures --name my-denoiser --epochs 100"': Way(
+        trains_on_pictures("my-denoiser", side=32, wider=0), slow=True
+    ),
     "make train NAME=mnist-mlp-8": Way(shorter('ARGS="--epochs 1"'), slow=True),
     ".venv/bin/python -m training list": Way(as_it_stands),
     ".venv/bin/python -m training search": Way(SEARCH),
