@@ -222,14 +222,15 @@ class Batcher:
 
 
 async def _turn_by_turn(steps: Steps[T]) -> T:
-    """What the steps come to; between two of them the event loop does whatever else there is."""
+    """What the steps come to; between two of them others' requests get as far as the queue."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
             result: T = end.value
             return result
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what came meanwhile is read,
+        await asyncio.sleep(0)  # and decoded
 
 
 def _at_once(steps: Steps[T]) -> T:

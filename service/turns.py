@@ -126,8 +126,9 @@ class Turns:
         """What runs next: small requests first, and of the large ones what else fits.
 
         Half of a run is for the large ones while there are any, so that neither sort can keep the
-        other waiting. A large one alone runs as a whole, turn by turn, and comes back when others
-        do: see `Batcher`.
+        other waiting; and such a run is half as long, since the small ones have waited for a whole
+        one. A large one alone runs as a whole, turn by turn, and comes back when others do: see
+        `Batcher`.
         """
         now = time.monotonic()
         heads = [queue[0] for queue in (self._small, self._large) if self._expects(queue, now)]
@@ -136,6 +137,7 @@ class Turns:
         first = min(heads, key=lambda job: job.since)
         turn, kept = self._turn(first.batch), 0
         if len(heads) == 2 and heads[0].joins(heads[1]):
+            turn = max(1, turn // 2)
             kept = turn // 2 or int(first is heads[1])  # where one image is all, by age
         elif len(heads) == 2:  # images of different sizes: one sort after the other
             first = heads[self._sort]
