@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
@@ -50,4 +52,6 @@ async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     state = request.app.state
     state.metrics.refresh(catalog_of(request), state.board.restarts)
-    return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    # Of several workers each has files to be read, some 5 ms: requests go on meanwhile.
+    text = await asyncio.to_thread(state.metrics.text)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
