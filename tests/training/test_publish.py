@@ -14,7 +14,7 @@ from service.manifest import Manifest
 from service.model import Model
 from training import linear, pca
 from training.__main__ import main
-from training.classify import classify
+from training.classify import CLASSIFIERS, classify
 from training.corruption import Gaussian, GaussianUpTo
 from training.data import Dataset
 from training.loop import train
@@ -130,6 +130,32 @@ def test_a_classifier_is_published_with_its_model(
     assert accuracy > 0.8
     assert {s.note: s.seeds for s in read.scores if s.protocol == "report"
             and s.task == "classify"} == {"classifier A1": 2, "classifier GELU": 2}  # fmt: skip
+
+
+def test_a_classifier_that_is_not_asked_for_keeps_its_row_and_its_place_if_it_is_better(
+    recipe: Recipe, grey: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(recipe, epochs=30, optimiser=Adam(1e-2))
+    publish(recipe, {0: train(recipe, grey)}, grey, tmp_path)
+    monkeypatch.setattr("training.recipes.named", lambda name: recipe)
+    untaught, taught = (
+        [replace(kind, epochs=epochs, lr=lr) for kind in CLASSIFIERS]
+        for epochs, lr in ((1, 1e-9), (30, 3e-3))
+    )
+    notes = ["classifier A1", "classifier GELU"]
+    for first, second, best in ((taught, untaught, "GELU"), (untaught, taught, "A1")):
+        monkeypatch.setattr("training.classify.CLASSIFIERS", first)
+        before = manifest.read(classify(recipe.name, tmp_path, grey, [0], ["GELU"]))
+        monkeypatch.setattr("training.classify.CLASSIFIERS", second)
+        after = manifest.read(classify(recipe.name, tmp_path, grey, [0, 1], ["A1"]))
+        rows = [s for s in after.scores if s.task == "classify"]
+        assert {s.note: s.seeds for s in rows if s.protocol == "report"} == dict(
+            zip(notes, (2, 1), strict=True)
+        )
+        (served,) = (s for s in rows if s.protocol == "served")
+        assert served.note == f"classifier {best}"
+        same = before.files["classifier.onnx"] == after.files["classifier.onnx"]
+        assert same == (best == "GELU")
 
 
 def test_publishing_again_keeps_the_classifier_of_the_same_latents_only(
