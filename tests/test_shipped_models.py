@@ -69,7 +69,8 @@ def test_a_model_of_any_size_takes_odd_sizes_and_its_smallest(admitted):
     card, model, _ = admitted
     if card.image.height is not None:
         pytest.skip("fixed size")
-    for height, width in ((card.image.smallest, card.image.smallest), (33, 57), (100, 41)):
+    least = card.image.smallest
+    for height, width in ((least, least), (33, 57), (100, 41), (7, 1999), (least, 10_001)):
         image = np.full((2, height, width, card.image.channels), 99, np.uint8)
         assert model.reconstruct(image).shape == image.shape
 
