@@ -18,19 +18,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
 from benchmarks import payloads
 from benchmarks.contenders import OURS
+from benchmarks.half import Plain, apart
 from benchmarks.load import closed_loop
 from benchmarks.processes import client, serving
 from benchmarks.workloads import answers
 from service.device_model import DeviceModel
 from service.model import Model
 from service.runtime import check_cuda, cuda_options
+from training.half import halved
 from training.networks import Shape
 from training.recipes import named
 
@@ -69,16 +70,6 @@ class ByHand:
             session.run_with_iobinding(binding)
         made: Images = self._made.numpy()
         return made
-
-
-def halved(folder: Path, to: Path) -> Path:
-    """The graphs computing in float16; what goes in and comes out stays as it is."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415
-
-    for name in ("encoder", "decoder"):
-        graph = convert_float_to_float16(onnx.load(folder / f"{name}.onnx"), keep_io_types=True)
-        onnx.save(graph, to / f"{name}.onnx")
-    return to
 
 
 def served(folder: Path, example: Images, *, tf32: bool) -> Way:
@@ -155,19 +146,13 @@ def over_http(model: str, device: str = "cuda", *, port: int = 8391) -> float:
     return 256 * measured.answered / measured.seconds
 
 
-def apart(made: Images, expected: Images) -> str:
-    """How far two answers are from each other."""
-    off = made.astype(int) - expected
-    return f"{np.abs(off).max()} grey levels at most, {np.abs(off).mean():.4f} on average"
-
-
 def main() -> None:
     """Prints the table.
 
     Raises:
         DeviceError: this onnxruntime has no CUDA.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Plain)
     parser.add_argument("model", nargs="?", default=payloads.DIGITS_MODEL)
     name = parser.parse_args().model
     check_cuda()
@@ -183,10 +168,6 @@ def main() -> None:
                 differs = "" if what.startswith("PyTorch") else apart(way(images), expected)
                 print(f"{size:4} images: {what:28} {rate(way, images):12.0f} images/s  {differs}")
     print(f" 256 images: through HTTP as npy          {over_http(name):12.0f} images/s")
-
-
-class _Plain(argparse.RawDescriptionHelpFormatter):
-    """The module's own text, as it stands."""
 
 
 if __name__ == "__main__":
