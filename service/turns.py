@@ -24,9 +24,9 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a network runs best with (32 of 32x32, or 8 in colour; `benchmarks.raw`).
-_TURN_SECONDS = 0.0012
-_BEST_NUMBERS = 32 * 32 * 32
+# no fewer images than a network runs best with (64 of 32x32, or 16 in colour; `benchmarks.raw`).
+_TURN_SECONDS = 0.0005
+_BEST_NUMBERS = 64 * 32 * 32
 
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
