@@ -1,164 +1,159 @@
-"""Ways to train one network, side by side: images a second and the loss after as many epochs.
+"""Ways to train one network, side by side, and how near they come to what the processor can do.
 
-    python -m benchmarks.training mnist-conv-6 --images 48000 --epochs 1 --rounds 3
+    python -m benchmarks.training                   everything: about 12 minutes of a quiet machine
+    python -m benchmarks.training --only dense      measured again, the rest is kept
+    python -m benchmarks.training --only            the page again, from what is known
 
-All train the same architecture with Adam at a constant rate, on as many images, seed by seed; they
-take turns, and each round is one seed. Seconds are of the processor, on one thread: on a machine
-that does something else too they are still a measure of the work, if a rough one.
+Writes benchmarks/training.json and docs/benchmarks-training.md. All train the same architecture
+with Adam at a constant rate, on as many images, seed by seed; they take turns, and each round is
+one seed. pythae gets an environment of its own under `.benchmarks/`.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import json
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torchvision.transforms import ToTensor
 
-from training import data, ensemble, loop, recipes
-from training.data import Dataset, Images, Split
-from training.initialise import build
-from training.loop import Trained
-from training.members import Member
-from training.networks import Autoencoder
-from training.recipes import Recipe
-from training.schedules import Adam, Constant
-from training.seeds import named
+from benchmarks import training_page
+from benchmarks.environment import commit, processor
+from benchmarks.payloads import ROOT
+from benchmarks.ways import WAYS, Task
+from training import data, loop, recipes
 
-_MEMBERS = 2
+FIGURES = ROOT / "benchmarks" / "training.json"
+PAGE = ROOT / "docs" / "benchmarks-training.md"
+# R2's test error at 6 latents, after 80 epochs.
+R2_ERROR, R2_EPOCHS = 0.02076, 80
+_SIDE, _SECONDS = 1024, 2.0
 
 
 @dataclass(frozen=True)
-class Task:
-    """One network to be trained, `images` of them an epoch."""
+class Part:
+    """A network, and how much of it is done: its batch, images an epoch, epochs, seeds."""
 
-    recipe: Recipe
-    dataset: Dataset
-    seed: int
-
-    def network(self) -> Autoencoder:
-        """The network as all contestants start with it, of torch's own layers."""
-        net = build(self.recipe.net, self.dataset.shape, "torch", named(self.seed, "init"))
-        for module in net.modules():
-            # What a reader of the report would have written, not our faster layers.
-            if isinstance(module, nn.Conv2d):
-                module.__class__ = nn.Conv2d
-            elif isinstance(module, nn.ConvTranspose2d):
-                module.__class__ = nn.ConvTranspose2d
-        return net
+    network: str
+    batch: int
+    images: int
+    epochs: int
+    seeds: int = 5
 
 
-class _Pictures(torch.utils.data.Dataset[Tensor]):
-    """As torchvision's MNIST gives them with `ToTensor`, which the reports use."""
-
-    def __init__(self, images: Images) -> None:
-        self.pixels = images.pixels
-        self.transform = ToTensor()
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, place: int) -> Tensor:
-        picture = self.pixels[place].squeeze(-1).numpy()
-        tensor: Tensor = self.transform(Image.fromarray(picture))
-        return tensor
-
-
-def reports(task: Task) -> list[Trained]:
-    """As the reports do: a data loader, an image at a time, and the loss asked for at each step."""
-    learn, _ = task.recipe.split(task.dataset)
-    loader = DataLoader(_Pictures(learn), task.recipe.batch, shuffle=True)
-    return [_ordinary(task, lambda: loader, asks=True)]
-
-
-def plain(task: Task) -> list[Trained]:
-    """A loop without a data loader's work: tensors in memory, nothing else done for speed."""
-    learn, _ = task.recipe.split(task.dataset)
-    x_NCHW = learn.pixels.permute(0, 3, 1, 2).float().div(255).contiguous()
-
-    def batches() -> Iterator[Tensor]:
-        order_N = torch.randperm(len(x_NCHW))
-        return (x_NCHW[index] for index in torch.split(order_N, task.recipe.batch))
-
-    return [_ordinary(task, batches, asks=False)]
-
-
-def ours(task: Task) -> list[Trained]:
-    """training/loop.py."""
-    return [loop.train(task.recipe, task.dataset, seed=task.seed)]
-
-
-def together(task: Task) -> list[Trained]:
-    """training/ensemble.py, several seeds at once."""
-    members = [Member(task.recipe, task.seed + 1000 * k) for k in range(_MEMBERS)]
-    return ensemble.train(members, task.dataset)
-
-
-CONTESTANTS: dict[str, Callable[[Task], list[Trained]]] = {
-    "the report's style of loop": reports,
-    "a plain loop": plain,
-    "training/loop.py": ours,
-    "training/ensemble.py": together,
+PARTS = {
+    "convolutional": Part("mnist-conv-6", 512, 24_576, 3),
+    "dense": Part("mnist-mlp-8", 2048, 24_576, 3),
 }
+# Whole runs: to R2's number, and R4's 50 epochs.
+RUNS = ("number", "fifty")
+RATES = "rates"
+Figures = dict[str, Any]
 
 
-def _ordinary(task: Task, batches: Callable[[], Iterable[Tensor]], *, asks: bool) -> Trained:
-    recipe = task.recipe
-    torch.manual_seed(task.seed)
-    net = task.network().train()
-    optimiser = torch.optim.Adam(net.parameters(), lr=recipe.optimiser.lr)
-    running = 0.0
-    for _ in range(recipe.epochs):
-        for x_BCHW in batches():
-            loss = nn.functional.mse_loss(net(x_BCHW).images, x_BCHW)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            running += loss.item() if asks else 0.0
-    _, validation = recipe.split(task.dataset)
-    mse, _ = loop.score(recipe, net, validation)
-    return Trained(net.eval(), recipe.epochs, 0.0, [{"mse": mse}])
+def rates() -> Figures:
+    """The best rate of square matrix products on one thread, in operations a second."""
+    found = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a, b = (torch.randn(_SIDE, _SIDE).to(kind) for _ in range(2))
+        best, ends = float("inf"), time.monotonic() + _SECONDS
+        while time.monotonic() < ends:
+            started = time.process_time()
+            a @ b
+            best = min(best, time.process_time() - started)
+        found[str(kind).removeprefix("torch.")] = 2 * _SIDE**3 / best
+    return found
+
+
+def side_by_side(part: Part, root: Path) -> Figures:
+    """Images a second of each way, and its error after as many epochs, seed by seed."""
+    found: Figures = {name: {"speeds": [], "errors": []} for name in WAYS}
+    for seed in range(part.seeds):
+        task = Task(part.network, part.batch, part.images, part.epochs, seed, root)
+        for name, way in WAYS.items():
+            if "missing" in found[name]:
+                continue
+            try:
+                measured = way(task)
+            except RuntimeError as error:
+                found[name] = {"missing": str(error)}
+                continue
+            found[name]["speeds"].append(measured.images / measured.seconds)
+            found[name]["errors"].append(measured.mse)
+            print(f"{part.network}, seed {seed}: {name}: {found[name]['speeds'][-1]:,.0f} images/s")
+    operations = Task(part.network, part.batch, part.images, part.epochs, 0, root).operations()
+    return {"part": asdict(part), "operations": operations, "ways": found}
+
+
+def number(root: Path) -> Figures:
+    """Seconds of one thread until R2's network is as good as the report's."""
+    recipe = replace(recipes.named("mnist-conv-6"), epochs=20, bf16=True)
+    dataset = data.load(recipe.data, root)
+    run = loop.train(recipe, dataset)
+    there = [entry for entry in run.history if entry["mse"] <= R2_ERROR]
+    mse, _ = loop.score(recipe, run.net, dataset.test)
+    return {
+        "epochs": there[0]["epoch"] if there else None,
+        "seconds": there[0]["seconds"] if there else None,
+        "of": run.epochs, "whole": run.seconds, "test": mse, "report": R2_ERROR,
+        "report_images": R2_EPOCHS * len(recipe.split(dataset)[0]),
+    }  # fmt: skip
+
+
+def fifty(root: Path) -> Figures:
+    """R4's 50 epochs on all cores, in bfloat16."""
+    recipe = replace(recipes.named("mnist-mlp-8"), bf16=True)
+    dataset = data.load(recipe.data, root)
+    torch.set_num_threads(os.cpu_count() or 1)
+    run = loop.train(recipe, dataset, seed=17)
+    torch.set_num_threads(1)
+    mse, _ = loop.score(recipe, run.net, dataset.test)
+    images = recipe.epochs * len(recipe.split(dataset)[0])
+    return {"seconds": run.seconds, "epochs": run.epochs, "images": images, "test": mse,
+            "threads": os.cpu_count() or 1}  # fmt: skip
 
 
 def main() -> None:
-    """Prints a line a contestant, as a table that Markdown takes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("name", nargs="?", default="mnist-conv-6")
-    parser.add_argument("--images", type=int, default=48_000)
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
+    """Measures, keeps the figures and writes the page."""
+    everything = (RATES, *PARTS, *RUNS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="*", choices=everything, default=list(everything))
     parser.add_argument("--data", metavar="ROOT")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--figures", type=Path, default=FIGURES)
+    parser.add_argument("--images", type=int, help="an epoch, to try the command")
+    parser.add_argument("--seeds", type=int, help="rounds, to try the command")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = recipes.named(options.name)
-    dataset = data.load(chosen.data, data.root(options.data))
-    kept = 2_000
-    dataset = replace(dataset, train=dataset.train[slice(0, options.images + kept)])
-    rate = Adam(chosen.optimiser.lr / 2)
-    recipe = replace(chosen, epochs=options.epochs, optimiser=rate, schedule=Constant(),
-                     split=Split(kept), shift=0)  # fmt: skip
-    speeds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    errors: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    for seed in range(options.rounds):
-        for name, train in CONTESTANTS.items():
-            started = time.process_time()
-            runs = train(Task(recipe, dataset, seed))
-            seconds = time.process_time() - started
-            speeds[name].append(len(runs) * options.images * options.epochs / seconds)
-            errors[name].append(min(entry["mse"] for entry in runs[0].history))
-    first = statistics.median(speeds["the report's style of loop"])
-    print("| way | images/s | ratio | validation MSE |\n|---|---|---|---|")
-    for name in CONTESTANTS:
-        speed, found = statistics.median(speeds[name]), errors[name]
-        spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        mean = statistics.fmean(found)
-        print(f"| {name} | {speed:,.0f} | {speed / first:.2f} | {mean:.4f}{spread} |")
+    root = data.root(options.data)
+    known: Figures = json.loads(options.figures.read_text()) if options.figures.exists() else {}
+    for name in everything:
+        if name not in options.only:
+            continue
+        if name == RATES:
+            found = rates()
+        elif name in PARTS:
+            part = PARTS[name]
+            images, seeds = options.images or part.images, options.seeds or part.seeds
+            found = side_by_side(replace(part, images=images, seeds=seeds), root)
+        else:
+            found = {"number": number, "fifty": fifty}[name](root)
+        known[name] = found | {
+            "load": os.getloadavg()[0], "date": date.today().isoformat(), "commit": commit(),
+            "processor": processor(), "torch": torch.__version__,
+        }  # fmt: skip
+        options.figures.write_text(json.dumps(known, indent=1) + "\n")
+    options.out.write_text(training_page.write(known))
+    print(f"wrote {options.out}")
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ WAYS = {
     "python -m tests.faults.fuzz 100000 0": Way(shorter("100000 -> 200")),
     "make fuzz": Way(shorter("REQUESTS=200")),
     "python -m benchmarks.cluster": Way(compares_servers),
-    "python -m benchmarks.training mnist-conv-6 --images 12288 --rounds 3": Way(
-        shorter("12288 -> 256", "--rounds 3 -> --rounds 1"), slow=True
+    "python -m benchmarks.training": Way(
+        shorter("--only rates dense --images 2048 --seeds 1"), slow=True
     ),
     "python -m benchmarks.serving": Way(
         shorter(f"--peers --rounds 1 --seconds 0.2 --port {free_port()} --out figures.json"), slow=True
