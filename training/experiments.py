@@ -16,9 +16,22 @@ from rich.table import Table
 
 from service import manifest
 from service.manifest import FILE, Manifest
-from training import cards, data, drawings, figures, maps, recipes, report, search, sweep
+from training import (
+    cards,
+    data,
+    drawings,
+    figures,
+    loop,
+    maps,
+    progress,
+    recipes,
+    report,
+    search,
+    sweep,
+)
 from training.errors import TrainingError
-from training.trials import Outcome
+from training.recipes import Recipe
+from training.trials import Outcome, Point
 
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
 
@@ -75,20 +88,22 @@ def _search(options: argparse.Namespace, console: Console) -> None:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(options.name, total=1, best=best)
 
-        def progress(done: int, total: int, outcome: Outcome | None) -> None:
+        def told(done: int, total: int, outcome: Outcome | None) -> None:
             nonlocal best
             best = min(best, outcome.loss if outcome else best)
             bar.update(task, completed=done, total=total, best=best)
 
         folder = options.runs / f"search-{options.name}"
         rows = search.run(
-            wanted, data.root(options.data), folder, processes=options.processes, progress=progress
+            wanted, data.root(options.data), folder, processes=options.processes, progress=told
         )
-    save(options.results / f"search-{options.name}.json", {
+    path = options.results / f"search-{options.name}.json"
+    found = {
         "recipe": repr(wanted.base), "draws": wanted.draws, "folds": wanted.folds,
         "epochs": wanted.epochs, "seed": wanted.seed, "halving": wanted.halving,
         "points": [{**asdict(row), "mean": row.mean} for row in rows],
-    })  # fmt: skip
+    }  # fmt: skip
+    save(path, found)
     table = Table(title=f"{options.name}: loss after the last epoch, mean of {wanted.folds} folds")
     for name in ("rate", "L2", "epochs", "mean", "spread", "died"):
         table.add_column(name, justify="right")
@@ -98,6 +113,24 @@ def _search(options: argparse.Namespace, console: Console) -> None:
             f"{row.died} of {wanted.folds}" if row.died else "",
         )  # fmt: skip
     console.print(table)
+    recipe = wanted.alone(Point(rows[0].lr, rows[0].l2))
+    save(path, found | {"winner": _alone(recipe, options, console)})
+
+
+def _alone(recipe: Recipe, options: argparse.Namespace, console: Console) -> dict[str, object]:
+    """The best point once more by the ordinary loop, on all folds; its test error is seen once."""
+    dataset = data.load(recipe.data, data.root(options.data))
+    with progress.bar(console) as bar:
+        images = len(recipe.split(dataset)[0])
+        told = progress.reporter(bar, recipe, options.seed, images)
+        run = loop.train(recipe, dataset, seed=options.seed, report=told)
+    best = min(entry["mse"] for entry in run.history)
+    test, _ = loop.score(recipe, run.net, dataset.test)
+    console.print(
+        f"the best alone, on all folds: rate {recipe.optimiser.lr:g}, {run.epochs} epochs, "
+        f"{run.seconds:.0f} s: validation MSE {best:.5f}, test {test:.5f}"
+    )
+    return {"epochs": run.epochs, "validation": best, "test": test, "recipe": repr(recipe)}
 
 
 def _sweep(options: argparse.Namespace, console: Console) -> None:
@@ -111,10 +144,10 @@ def _sweep(options: argparse.Namespace, console: Console) -> None:
             continue
         with console.status(card.name) as status:
 
-            def progress(std: float, status: Status = status, name: str = card.name) -> None:
+            def told(std: float, status: Status = status, name: str = card.name) -> None:
                 status.update(f"{name}: noise {std:g}")
 
-            measured[card.name] = sweep.noise(folder, dataset, progress=progress)
+            measured[card.name] = sweep.noise(folder, dataset, progress=told)
         save(path, measured)
         console.print(f"{card.name}: {len(measured[card.name]['levels'])} strengths of noise")
 

@@ -202,6 +202,12 @@ def _searches(results: Path) -> Iterator[str]:
             f"{sum(bool(point['died']) for point in points)} points ended as a constant image in "
             "some fold.\n"
         )
+        if winner := found.get("winner"):
+            yield (
+                f"The best point trained alone on all folds, {winner['epochs']} epochs: "
+                f"{number('loss', winner['validation'])} on the validation images, "
+                f"{number('loss', winner['test'])} on the test images.\n"
+            )
         rows = [
             [f"{p['lr']:g}", f"{p['l2']:g}", str(p["epochs"]), number("loss", p["mean"])]
             for p in points[:10]

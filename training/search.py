@@ -86,8 +86,13 @@ class Search:
         return sorted({-(-self.epochs // _ETA**2), -(-self.epochs // _ETA), self.epochs})
 
     def recipe(self, point: Point, fold: int) -> Recipe:
-        """The recipe of one trial: the point's optimiser, the rate constant as in the report."""
+        """The recipe of one trial, which keeps a fold apart."""
         split = self.base.split
+        fold_apart = Fold(split.validation, split.seed, split.stratified, fold, self.folds)
+        return replace(self.alone(point), split=fold_apart)
+
+    def alone(self, point: Point) -> Recipe:
+        """A point's recipe on all folds: its optimiser, the rate constant as in the report."""
         return replace(
             self.base,
             # Nothing that the search does not depend on: it outlives a change of the table.
@@ -95,7 +100,6 @@ class Search:
             epochs=self.epochs,
             optimiser=Adam(point.lr, point.l2),
             schedule=Constant(),
-            split=Fold(split.validation, split.seed, split.stratified, fold, self.folds),
         )
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import trials
+from training import data, loop, trials
+from training.__main__ import main
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.journal import Journal
 from training.networks import Mlp
-from training.recipes import Recipe
+from training.recipes import Recipe, named
+from training.schedules import Adam, Constant
 from training.search import DECAYS, RATES, Fold, Search, run
 
 
@@ -212,3 +214,22 @@ def test_an_ensemble_that_was_killed_in_a_later_rung_ends_as_if_nothing_had_happ
         run(halving, small_mnist, tmp_path / "cut", progress=kill_after(10))
     assert run(halving, small_mnist, tmp_path / "cut") == whole
     assert sorted(line.epochs for line in whole) == [1, 1, 2, 4]
+
+
+def test_the_command_trains_the_winner_alone_by_the_ordinary_loop(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data", str(small_mnist), "--runs", str(tmp_path), "--results", str(tmp_path)]
+    short = ["--draws", "3", "--folds", "2", "--epochs", "2", "--processes", "1", "--together", ""]
+    assert main(["search", "mnist-mlp-8", *short, *where]) == 0
+    found = json.loads((tmp_path / "search-mnist-mlp-8.json").read_text())
+    best, winner = found["points"][0], found["winner"]
+    base = named("mnist-mlp-8")
+    optimiser = Adam(best["lr"], best["l2"])
+    recipe = replace(base, summary="", epochs=2, optimiser=optimiser, schedule=Constant())
+    assert winner["recipe"] == repr(recipe)
+    dataset = data.load("mnist", small_mnist)
+    alone = loop.train(recipe, dataset, seed=0)
+    assert winner["validation"] == min(entry["mse"] for entry in alone.history)
+    assert winner["test"] == loop.score(recipe, alone.net, dataset.test)[0]
+    assert "the best alone" in capsys.readouterr().out
