@@ -104,6 +104,7 @@ def _add_making(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="publish under another name (one recipe only)")
     command.add_argument("--latents", type=int, help="in place of the recipe's own; with --name")
     command.add_argument("--epochs", type=int, help="in place of the recipe's own")
+    command.add_argument("--bf16", action="store_true", help=experiments.BF16)
     command.add_argument(
         "--seed", type=int, nargs="+", default=[0],
         help="one or more; with several, the best on validation is published",
@@ -136,9 +137,12 @@ def _chosen(options: argparse.Namespace) -> list[Recipe]:
         chosen = [recipes.with_latents(recipe, options.latents) for recipe in chosen]
     changes = {
         key: value
-        for key, value in (("data", folder), ("name", options.name), ("epochs", options.epochs))
+        for key, value in (
+            ("data", folder), ("name", options.name), ("epochs", options.epochs),
+            ("bf16", options.bf16),
+        )
         if value
-    }
+    }  # fmt: skip
     return [replace(recipe, **changes) for recipe in chosen]
 
 
@@ -181,6 +185,7 @@ def _train_over_processes(
             "--device", options.device, "--seed", *map(str, options.seed)]  # fmt: skip
     same += ["--data", options.data] if options.data else []
     same += ["--epochs", str(options.epochs)] if options.epochs else []
+    same += ["--bf16"] if options.bf16 else []
     jobs = {name: ["train", name, *same, "--processes", "1"] for name in costs}
     logs, failed = options.runs / "logs", []
     with Progress(console=console) as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from training.errors import TrainingError
 from training.recipes import Recipe
 from training.trials import Outcome, Point
 
+BF16 = "compute in bfloat16: faster on processors that have it (avx512_bf16, AMX) and on GPUs"
 RESULTS = data.CHECKOUT / "docs" / "reproduction"
 
 
@@ -44,6 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--folds", type=int, default=4)
     command.add_argument("--epochs", type=int, default=15, help="15 in R2's code, 40 in its text")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--bf16", action="store_true", help=BF16)
     command.add_argument("--halving", action="store_true", help="all epochs for the better only")
     command.add_argument("--processes", type=int, default=2, help="networks trained at once")
     command.add_argument(
@@ -73,9 +75,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _search(options: argparse.Namespace, console: Console) -> None:
+    base = recipes.named(options.name)
     wanted = search.Search(
-        recipes.named(options.name), options.draws, options.folds, options.epochs, options.seed,
-        options.halving, options.together,
+        replace(base, bf16=base.bf16 or options.bf16), options.draws, options.folds,
+        options.epochs, options.seed, options.halving, options.together,
     )  # fmt: skip
     columns = (
         TextColumn("{task.description}"),

@@ -220,13 +220,15 @@ def test_the_command_trains_the_winner_alone_by_the_ordinary_loop(
     small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--data", str(small_mnist), "--runs", str(tmp_path), "--results", str(tmp_path)]
-    short = ["--draws", "3", "--folds", "2", "--epochs", "2", "--processes", "1", "--together", ""]
-    assert main(["search", "mnist-mlp-8", *short, *where]) == 0
+    short = "--bf16 --draws 3 --folds 2 --epochs 2 --together cpu"
+    assert main(["search", "mnist-mlp-8", *short.split(), *where]) == 0
     found = json.loads((tmp_path / "search-mnist-mlp-8.json").read_text())
     best, winner = found["points"][0], found["winner"]
     base = named("mnist-mlp-8")
     optimiser = Adam(best["lr"], best["l2"])
-    recipe = replace(base, summary="", epochs=2, optimiser=optimiser, schedule=Constant())
+    recipe = replace(
+        base, summary="", epochs=2, optimiser=optimiser, schedule=Constant(), bf16=True
+    )
     assert winner["recipe"] == repr(recipe)
     dataset = data.load("mnist", small_mnist)
     alone = loop.train(recipe, dataset, seed=0)
