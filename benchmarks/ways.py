@@ -13,6 +13,7 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -40,6 +41,9 @@ PYTHAE = ROOT / ".benchmarks" / "pythae"
 _REQUIREMENTS = ("pythae==0.1.2", "cloudpickle", "imageio", "tqdm")
 
 
+_whole = lru_cache(maxsize=1)(data.load)
+
+
 @dataclass(frozen=True)
 class Task:
     """One network to be trained: `images` an epoch, by a recipe of the table at half its rate."""
@@ -61,7 +65,7 @@ class Task:
 
     def dataset(self) -> Dataset:
         """As many training images as the task says, and those kept apart."""
-        whole = data.load(self.recipe.data, self.root)
+        whole = _whole(self.recipe.data, self.root)
         return replace(whole, train=whole.train[slice(0, self.images + _KEPT)])
 
     def network(self, dataset: Dataset) -> Autoencoder:
