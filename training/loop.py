@@ -156,9 +156,8 @@ class _Run:
             mse, kl = losses.terms(output, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             loss = mse + recipe.kl * weight * kl
-            goal = losses.relative(output, noisy, clean) if recipe.relative else loss
             self.optimiser.zero_grad(set_to_none=True)
-            goal.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             if math.isfinite(recipe.clip):
                 torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
             self.optimiser.step()

@@ -8,9 +8,6 @@ from torch import Tensor
 from training.networks import Output
 from training.strided import side_by_side
 
-# Two grey levels and a half: less noise than that is in every photograph.
-_LEAST_NOISE = 0.01
-
 
 def terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """The mean squared error, and the mean over images of the KL divergence per pixel."""
@@ -20,10 +17,3 @@ def terms(output: Output, clean_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     mean, log_variances = output.mean, output.log_variances
     kl_B = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
     return mse, kl_B.mean() / clean_BCHW[0].numel()
-
-
-def relative(output: Output, noisy_BCHW: Tensor, clean_BCHW: Tensor) -> Tensor:
-    """The mean over images of the squared error, divided by the deviation of the noise."""
-    error_B = (output.images.float() - clean_BCHW).square().mean((1, 2, 3))
-    noise_B = (noisy_BCHW - clean_BCHW).square().mean((1, 2, 3)).sqrt()
-    return (error_B / (noise_B + _LEAST_NOISE)).mean()
