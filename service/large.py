@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from service.progress import Progress
 from service.settings import Settings
 from service.tiling import Tile, tiles
 from service.turns import Array, Run
+
+log = logging.getLogger(__name__)
 
 # More pixels than this go through the queue of tiles, if only as one. Fewer run in milliseconds
 # and are joined with others.
@@ -120,7 +123,7 @@ class LargeImages:
             # Before the answer is encoded on top; after one tile it costs more than it brings.
             if len(cut) > 1 and not self.backlog.images:
                 with contextlib.suppress(RuntimeError):  # it is closed: the process ends
-                    self._executor.submit(self._give_back)
+                    self._executor.submit(self._give_back).add_done_callback(_tell)
         return Run((made,), queue, infer, 1)
 
     async def _run(self, tile: Array) -> Run:
@@ -137,3 +140,9 @@ class LargeImages:
     def _learn(self, seconds_per_byte: float) -> None:
         known = self._seconds_per_byte or seconds_per_byte
         self._seconds_per_byte = known + 0.2 * (seconds_per_byte - known)
+
+
+def _tell(given_back: Future[None]) -> None:
+    """Nobody waits for it, so that a fault would be silent."""
+    if not given_back.cancelled() and (fault := given_back.exception()):
+        log.error("the memory of large images is not given back", exc_info=fault)

@@ -82,9 +82,8 @@ class Model:
 
     def give_back(self, few_BHWC: Images) -> None:
         """The memory of large images' activations, by a run of a few small ones, on a CPU."""
-        name = self._names[self.encoder]
-        latents = self.encoder.run(None, {name: few_BHWC}, run_options=_GIVE_BACK)[0]
-        self.decoder.run(None, {self._names[self.decoder]: latents}, run_options=_GIVE_BACK)
+        latents = self._run_whole(self.encoder, few_BHWC, _GIVE_BACK)[0]
+        self._run_whole(self.decoder, latents, _GIVE_BACK)
 
     def classify(self, images_BHWC: Images) -> Floats:
         """Class probabilities `[B,K]`, from the latents.
@@ -125,7 +124,12 @@ class Model:
         parts = [self._run_whole(session, batch[i : i + size]) for i in range(0, len(batch), size)]
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
-    def _run_whole(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
+    def _run_whole(
+        self,
+        session: ort.InferenceSession,
+        batch: NDArray[Any],
+        options: ort.RunOptions | None = None,
+    ) -> list[NDArray[Any]]:
         taken, given = self._names[session]
-        outputs: list[NDArray[Any]] = session.run(given, {taken: batch})
+        outputs: list[NDArray[Any]] = session.run(given, {taken: batch}, options)
         return outputs
