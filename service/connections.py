@@ -27,8 +27,8 @@ from service.settings import Settings
 
 # Seconds between looks at how fast a body comes.
 _INTERVAL = 2.0
-# Bytes of a body that may wait for the rest of it; uvicorn has a quarter.
-_MUCH = 2**18
+# Bytes of a body that may wait for the rest of it, as many as in uvicorn.
+_MUCH = 2**16
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
 

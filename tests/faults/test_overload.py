@@ -111,7 +111,7 @@ async def test_bytes_of_all_requests_together_are_bounded(tmp_path):
             stack.enter_context(wire(server.url)).send(head(length=10**6), bytes(300_000))
         time.sleep(0.3)
         one_more = stack.enter_context(wire(server.url))
-        answer = one_more.send(head(length=10**6), bytes(200_000)).answer()
+        answer = one_more.send(head(length=10**6), bytes(300_000)).answer()
         assert answer.status == 503
         assert answer.problem["reason"] == "bytes"
         stack.close()
