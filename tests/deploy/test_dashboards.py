@@ -53,7 +53,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     toys.identity(models)
     toys.variational(models)
     toys.identity(models, "toy-photo", size=None, add=9, kurtoses=tuple(range(101)))
-    with listening(create_app(Settings(models_dir=models, max_bytes_in_flight=40_000))) as url:
+    with listening(create_app(Settings(models_dir=models, max_bytes_in_flight=200_000))) as url:
         traffic(url)
         refusal(url)
         yield url
@@ -71,14 +71,14 @@ def traffic(url: str) -> None:
 def refusal(url: str) -> None:
     """A caller that stops in its body holds all that the service may hold: the next is refused."""
     host, _, port = url.removeprefix("http://").partition(":")
-    picture = np.zeros((12, 12), np.uint8)
+    picture = np.zeros((300, 300), np.uint8)  # more than is left, however late the body is counted
     with socket.create_connection((host, int(port))) as slow, Client(url, retries=0) as client:
         head = "POST /denoise HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-npy\r\n"
-        slow.sendall(f"{head}Content-Length: 40000\r\n\r\n".encode() + bytes(39_900))
+        slow.sendall(f"{head}Content-Length: 200000\r\n\r\n".encode() + bytes(199_900))
 
         def until_it_is_read() -> None:
             for _ in range(100):
-                client.denoise(picture, model="toy-identity", quality=False)
+                client.denoise(picture, model="toy-photo", quality=False)
 
         with pytest.raises(ServiceError):
             until_it_is_read()
