@@ -7,9 +7,12 @@ from typing import Any
 
 from benchmarks.ways import OURS, PLAIN, REPORTS
 
+_R2, _R4 = (f"Report {name}'s network (`{{network}}`), batch {{batch}}" for name in ("R2", "R4"))
 _TITLES = {
-    "convolutional": "Report R2's network (`{network}`), batch {batch}",
-    "dense": "Report R4's network (`{network}`), batch {batch}",
+    "convolutional": _R2,
+    "dense": _R4,
+    "convolutional-all-cores": _R2 + ", on {threads} threads",
+    "dense-all-cores": _R4 + ", on {threads} threads",
 }
 _HEAD = """# Ways to train, side by side
 
@@ -17,12 +20,12 @@ _HEAD = """# Ways to train, side by side
 
 The same architecture, weights to begin with, data, Adam at a constant rate, epochs and seeds; the
 ways take turns, and each round is a seed. Images per second of the processor's time on one thread,
-start and validation after each epoch included: the median of the rounds, with their range. The
-error is that of the best epoch on 2,000 images kept apart, mean and deviation over the seeds.
-pythae's trainer runs our network, with the torch that the others have. A loop's share is what its
-images per second take of multiplications and additions, against the processor's best rate of
-matrix products of the same precision, measured in the same run; validation and what is not
-multiplied count for nothing.
+or of the wall's time where a title names more, start and validation after each epoch included: the
+median of the rounds, with their range. The error is that of the best epoch on 2,000 images kept
+apart, mean and deviation over the seeds. pythae's trainer runs our network, with the torch that the
+others have. A loop's share is what its images per second take of multiplications and additions,
+against the best rate of matrix products of as many threads at the same precision, measured in the
+same run; validation and what is not multiplied count for nothing.
 """
 
 
@@ -56,8 +59,9 @@ def _table(name: str, found: dict[str, Any], rates: dict[str, Any] | None) -> st
     speeds = {way: statistics.median(m["speeds"]) for way, m in ways.items() if m.get("speeds")}
     lines = [
         "## " + _TITLES[name].format(**part) + "\n",
-        f"{part['epochs']} epochs of {part['images']:,} digits, {part['seeds']} seeds, "
-        f"{found['operations'] / 1e6:.2f} million operations an image. {_where(found)}\n",
+        f"{part['epochs']} epoch{'s' * (part['epochs'] > 1)} of {part['images']:,} digits, "
+        f"{part['seeds']} seeds, {found['operations'] / 1e6:.2f} million operations an image. "
+        f"{_where(found)}\n",
         f"| way | images/s | of the report's | of {PLAIN} | of {OURS} | share | error |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -69,7 +73,8 @@ def _table(name: str, found: dict[str, Any], rates: dict[str, Any] | None) -> st
         share = "-"
         if rates:
             kind = "bfloat16" if "bfloat16" in way else "float32"
-            share = f"{speeds[way] * found['operations'] / rates[kind]:.0%}"
+            possible = part["threads"] * rates[kind]
+            share = f"{speeds[way] * found['operations'] / possible:.0%}"
         cells = [way, f"{speeds[way]:,.0f} ({low:,.0f} to {high:,.0f})"]
         cells += [f"{ratio:.2f}" for ratio in ratios]
         lines.append("| " + " | ".join([*cells, share, _error(measured["errors"])]) + " |")

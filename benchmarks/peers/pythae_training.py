@@ -1,7 +1,8 @@
 """One task by pythae's own trainer, with our network as its encoder and decoder.
 
-`python -m benchmarks.peers.pythae_training NAME BATCH IMAGES EPOCHS SEED ROOT`, in pythae's
-environment; its last line is JSON. The trainer scores its evaluation set each epoch, as ours does.
+`python -m benchmarks.peers.pythae_training NAME BATCH IMAGES EPOCHS SEED THREADS ROOT`, in
+pythae's environment; its last line is JSON. The trainer scores its evaluation set each epoch, as
+ours does.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ import json
 import logging
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from pythae.data.datasets import BaseDataset
 from pythae.models import AE, AEConfig
 from pythae.models.base.base_utils import ModelOutput
@@ -49,7 +48,8 @@ def measure(task: Task, scratch: str) -> Measured:
     """Trains, and scores the weights that the trainer thinks best."""
     recipe, dataset = task.recipe, task.dataset()
     learn, check = recipe.split(dataset)
-    started = time.process_time()
+    clock = task.clock()
+    started = clock()
     net = task.network(dataset)
     model = AE(
         AEConfig(input_dim=tuple(dataset.shape), latent_dim=1),
@@ -62,7 +62,7 @@ def measure(task: Task, scratch: str) -> Measured:
     )  # fmt: skip
     trainer = BaseTrainer(model, _plain(learn), _plain(check), config)
     trainer.train()
-    seconds = time.process_time() - started
+    seconds = clock() - started
     best = trainer._best_model
     net.encoder, net.decoder = best.encoder.inner, best.decoder.inner
     mse, _ = loop.score(recipe, net, check)
@@ -76,10 +76,9 @@ def _plain(images: Images) -> BaseDataset:
 def main() -> None:
     """Prints what was measured."""
     name, *numbers, root = sys.argv[1:]
-    torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    batch, images, epochs, seed = map(int, numbers)
-    task = Task(name, batch, images, epochs, seed, Path(root))
+    batch, images, epochs, seed, threads = map(int, numbers)
+    task = Task(name, batch, images, epochs, seed, Path(root), threads)
     with tempfile.TemporaryDirectory() as scratch:
         print("\n" + json.dumps(asdict(measure(task, scratch))))
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import training, training_page, ways
 from benchmarks.ways import OURS, PLAIN, REPORTS, WAYS, Task
@@ -26,6 +29,18 @@ def test_every_way_learns_the_same_thing(mnist: Path) -> None:
     assert all(measured.mse == pytest.approx(right, rel=0.01) for measured in found.values())
     assert all(measured.seconds > 0 for measured in found.values())
     assert sorted(m.images for m in found.values()) == [400] * 4 + [400 * ways.MEMBERS] * 2
+
+
+def test_on_one_thread_the_processors_time_counts_and_on_several_the_walls(mnist: Path) -> None:
+    threads = torch.get_num_threads()
+    try:
+        alone = Task("mnist-mlp-8", 50, 200, 2, 0, mnist)
+        assert alone.clock() is time.process_time
+        assert torch.get_num_threads() == 1
+        assert replace(alone, threads=2).clock() is time.perf_counter
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_operations_of_a_step_are_those_of_its_products(mnist: Path) -> None:
@@ -58,15 +73,21 @@ def test_the_page_has_ratios_shares_and_the_time_to_the_reports_number() -> None
     names: dict[str, Any] = {
         name: {"speeds": [speed], "errors": [0.05, 0.07]} for name, speed in measured.items()
     }
-    part = {"network": "mnist-conv-6", "batch": 512, "images": 1000, "epochs": 3, "seeds": 5}
+    part = {"network": "mnist-conv-6", "batch": 512, "images": 1000, "epochs": 3, "seeds": 5,
+            "threads": 1}  # fmt: skip
     page = training_page.write({
         "rates": {"float32": 1e11, "bfloat16": 2e11} | _ON,
         "convolutional": {"part": part, "operations": 5_000_000, "ways": names} | _ON,
+        "convolutional-all-cores": {
+            "part": part | {"threads": 2}, "operations": 5_000_000, "ways": names,
+        } | _ON,
         "number": {
             "epochs": 12, "seconds": 33.0, "of": 20, "whole": 55.0, "test": 0.0201,
             "report": 0.02076, "report_images": 3_840_000,
         } | _ON,
     })  # fmt: skip
+    assert page.count(", on 2 threads\n") == 1
+    assert "| 4.00 | 2.00 | 1.00 | 10% |" in page
     row = next(line for line in page.splitlines() if line.startswith(f"| {OURS}, bfloat16"))
     assert "| 8.00 | 4.00 | 2.00 | 20% | 0.06000 ± 0.01414 |" in row
     assert "| 4.00 | 2.00 | 1.00 | 20% |" in page
