@@ -139,8 +139,11 @@ class Versions:
             return ()
 
     def close(self) -> None:
+        """Ends the threads and lets go of every model; who holds the application may hold it on."""
         for executor in (self._executor, self._tiling):
             executor.shutdown(wait=False, cancel_futures=True)
+        self._served.clear()
+        self._changed()
 
     async def _found(self, name: str) -> dict[str, Path]:
         try:

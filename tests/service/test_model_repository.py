@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import weakref
 
@@ -84,6 +85,16 @@ async def test_an_unloaded_model_that_cannot_be_loaded_stays_away_with_its_reaso
     assert "has changed" in (await states(own))["toy-identity/1"][1]
     unknown = await own.post(INFER, content=body())
     assert unknown.json() == {"error": "Request for unknown model: 'toy-identity' is not found"}
+
+
+async def test_an_application_that_has_ended_holds_no_model(settings, toy_models):
+    async with running(settings()) as client:
+        app = client.app
+        served = weakref.ref(app.state.catalog.get("toy-identity"))
+        await client.get("/health/ready")
+    gc.collect()
+    assert app.state.catalog is not None
+    assert served() is None
 
 
 async def test_an_unloaded_model_is_gone_from_both_apis_and_from_memory(own):
