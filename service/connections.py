@@ -11,7 +11,9 @@ import asyncio
 import uuid
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
+from httptools import parse_url
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
@@ -21,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from service.cycles import Cycle
 from service.problems import problem
 from service.refusals import Refusals
 from service.settings import Settings
@@ -111,24 +114,54 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = self._head_unread = 0
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
         self._count_head(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """Begins to answer, or lets the request wait for the answers to those before it."""
         if len(self.headers) > self._limits.max_headers:
             self._refusal = 431, "head", f"up to {self._limits.max_headers} headers are taken"
             raise ValueError("too many headers")
-
-    def on_headers_complete(self) -> None:
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._refusal = 400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
             raise ValueError("too many pipelined requests")
-        super().on_headers_complete()
+        before, version = self.cycle, self.parser.get_http_version()
+        self._describe(version)
+        self.cycle = cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,  # service.middleware logs
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
         self._expected = "body"
         self._body_bytes = 0
         self._body_since = self.loop.time()
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _describe(self, version: str) -> None:
+        """Completes the scope by what the request's line says."""
+        scope, url = self.scope, parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
 
     def on_body(self, body: bytes) -> None:
         """Wakes the application for much of a body, or too much, but not for every packet of it."""
