@@ -83,7 +83,7 @@ class Batcher:
             self.statistics.fail.add(time.perf_counter() - came)
             raise
         loop = asyncio.get_running_loop()
-        job = Job(batch, loop.create_future(), deadline, expected / count, came)
+        job = Job(batch, loop.create_future(), deadline, expected / count, came, count)
         self._turns.add(job, expected)
         if self._runner is None:
             # The task starts in the loop's next turn: whatever arrived in this one runs with it.
@@ -94,7 +94,8 @@ class Batcher:
             self.statistics.fail.add(time.perf_counter() - came)
             raise
         finally:
-            self._turns.drop(job)  # what is left of it, if it failed half-way or the caller left
+            if job.left:  # it failed half-way, or the caller left
+                self._turns.drop(job)
         total = time.perf_counter() - came
         self.statistics.answered(count, total=total, queue=run.queue, infer=run.infer)
         return run
@@ -137,32 +138,25 @@ class Batcher:
         seconds: float,
     ) -> None:
         """Gives every caller what was made of its images, and queues again what was not."""
-        counts = [
-            len(part.images) if isinstance(result, Exception) else len(result[0])
-            for part, result in zip(parts, outcome, strict=True)
-        ]
-        size = sum(part.images[:count].nbytes for part, count in zip(parts, counts, strict=True))
+        counts, size = list[int](), 0
+        for part, result in zip(parts, outcome, strict=True):
+            images = part.images
+            counts.append(len(images) if isinstance(result, Exception) else len(result[0]))
+            size += images.nbytes // len(images) * counts[-1]
         self._learn(seconds / size)
         together = sum(counts)
-        for (job, images), count, result in zip(parts, counts, outcome, strict=True):
+        for part, count, result in zip(parts, counts, outcome, strict=True):
+            job = part.job
             self.backlog.done(job.seconds * count)
-            if count < len(images):  # others came, or nobody waits for it any more
-                self._turns.put_back(Part(job, images), count)
-            self._give(job, result, started - job.since, seconds, together)
-            if job.answer.done():
+            if count < len(part.images):  # others came, or nobody waits for it any more
+                self._turns.put_back(part, count)
+            if not job.answer.done():  # the caller has not left, and no other part of it failed
+                if isinstance(result, Exception):
+                    job.answer.set_exception(result)
+                else:
+                    _give(job, Run(result, started - job.since, seconds, together), count)
+            if job.left and job.answer.done():
                 self._turns.drop(job)
-
-    def _give(
-        self, job: Job, result: Outputs | Exception, queue: float, infer: float, together: int
-    ) -> None:
-        if job.answer.done():  # the caller left while it ran, or another part of it failed
-            return
-        if isinstance(result, Exception):
-            job.answer.set_exception(result)
-            return
-        job.done.append(Run(result, queue, infer, together))
-        if not job.left and sum(len(run.outputs[0]) for run in job.done) == len(job.batch):
-            job.answer.set_result(job.done[0] if len(job.done) == 1 else _rejoin(job.done))
 
     def _learn(self, seconds_per_byte: float) -> None:
         """A moving average; bytes, since large images of a convolution take longer than small."""
@@ -241,6 +235,16 @@ def _at_once(steps: Steps[T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def _give(job: Job, run: Run, count: int) -> None:
+    """Notes what was made of so many images of a job, and answers it once that is all."""
+    if count == len(job.batch):
+        job.answer.set_result(run)
+        return
+    job.done.append(run)
+    if not job.left and sum(len(run.outputs[0]) for run in job.done) == len(job.batch):
+        job.answer.set_result(job.done[0] if len(job.done) == 1 else _rejoin(job.done))
 
 
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:

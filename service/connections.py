@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from httptools import parse_url
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -34,6 +35,8 @@ _INTERVAL = 2.0
 _MUCH = 2**16
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
+# By which a proxy says who called it, and how.
+_PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 
 
 class Connection(HttpToolsProtocol):
@@ -50,6 +53,9 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        # uvicorn's middleware for what proxies say: most requests have been through none.
+        proxied = isinstance(self.app, ProxyHeadersMiddleware)
+        self._unproxied = self.app.app if proxied else self.app
         self._limits: Settings = self.app_state["settings"]
         self._refusals: Refusals = self.app_state["refusals"]
         self._body_bytes = 0
@@ -58,6 +64,7 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._body_since = 0.0
         self._received = 0  # bytes since the timer last looked
+        self._most_head_bytes = self._limits.max_head_bytes
         self._head_bytes = 0
         self._head_unread = 0  # bytes of a header that the parser has not seen the end of
         self._refusal: tuple[int, str, str] | None = None
@@ -83,8 +90,8 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if began and self._expected == "head":
             self._head_unread += len(data)
-            if self._head_unread > self._limits.max_head_bytes:
-                self._refuse(*self._too_large_a_head())
+            if self._head_unread > self._most_head_bytes:
+                self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:
             self._watch()
 
@@ -115,11 +122,15 @@ class Connection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > self._most_head_bytes:
+            raise self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
-        self._count_head(len(name) + len(value) + 4)
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._most_head_bytes:
+            raise self._too_large()
 
     def on_headers_complete(self) -> None:
         """Begins to answer, or lets the request wait for the answers to those before it."""
@@ -130,6 +141,8 @@ class Connection(HttpToolsProtocol):
             self._refusal = 400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
             raise ValueError("too many pipelined requests")
         before, version = self.cycle, self.parser.get_http_version()
+        headers = dict(self.headers)
+        app = self._unproxied if _PROXIES.isdisjoint(headers) else self.app
         self._describe(version)
         self.cycle = cycle = Cycle(
             scope=self.scope,
@@ -140,7 +153,7 @@ class Connection(HttpToolsProtocol):
             access_log=False,  # service.middleware logs
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
+            expect_100_continue=headers.get(b"expect", b"").lower() == b"100-continue",
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -148,10 +161,10 @@ class Connection(HttpToolsProtocol):
         self._body_bytes = 0
         self._body_since = self.loop.time()
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
+            self._start_asgi_task(cycle, app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.appendleft((cycle, app))
 
     def _describe(self, version: str) -> None:
         """Completes the scope by what the request's line says."""
@@ -237,15 +250,10 @@ class Connection(HttpToolsProtocol):
 
     # Refusing
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._limits.max_head_bytes:
-            self._refusal = self._too_large_a_head()
-            raise ValueError("too large a head")
-
-    def _too_large_a_head(self) -> tuple[int, str, str]:
-        most = self._limits.max_head_bytes
-        return 431, "head", f"up to {most} bytes of URL and headers are taken"
+    def _too_large(self) -> ValueError:
+        most = self._most_head_bytes
+        self._refusal = 431, "head", f"up to {most} bytes of URL and headers are taken"
+        return ValueError("too large a head")
 
     def _is_idle(self) -> bool:
         """Whether nothing of a request has come yet."""

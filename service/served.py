@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,16 +125,19 @@ class Served:
     def _every_queue(self) -> list[Batcher]:
         return [*self._queues.values(), *([self._large.queue] if self._large else [])]
 
-    async def run(self, verb: str, batch: Array, *, deadline: float = math.inf) -> Run:
+    def run(self, verb: str, batch: Array, *, deadline: float = math.inf) -> Awaitable[Run]:
         """One batch `[B,...]` through encode, decode, reconstruct, classify or sample.
 
         Raises as `Batcher.submit` does.
         """
-        if self._channelwise and (count := batch.shape[-1]) > 1:
-            planes = channels.apart(batch)
-            run = await self._queues[verb].submit(planes, deadline=deadline)
-            return run._replace(outputs=(channels.joined(run.outputs[0], count),))
-        return await self._queues[verb].submit(batch, deadline=deadline)
+        if self._channelwise and batch.shape[-1] > 1:
+            return self._run_apart(verb, batch, deadline)
+        return self._queues[verb].submit(batch, deadline=deadline)
+
+    async def _run_apart(self, verb: str, batch: Array, deadline: float) -> Run:
+        """Each channel as an image of its own."""
+        run = await self._queues[verb].submit(channels.apart(batch), deadline=deadline)
+        return run._replace(outputs=(channels.joined(run.outputs[0], batch.shape[-1]),))
 
     async def run_each(
         self,
@@ -170,15 +173,13 @@ class Served:
             groups.setdefault((*row.shape, *alone), []).append(i)
         return groups.values()
 
-    async def _run(
+    def _run(
         self, verb: str, batch: Array, deadline: float, progress: Progress | None
-    ) -> Run:
+    ) -> Awaitable[Run]:
         if self._large is not None and self._in_tiles(verb, batch[0]):
-            return await self._large.run(batch, deadline=deadline, progress=progress)
-        run = await self.run(verb, batch, deadline=deadline)
-        if progress:
-            progress.advance(len(batch))
-        return run
+            return self._large.run(batch, deadline=deadline, progress=progress)
+        running = self.run(verb, batch, deadline=deadline)
+        return _advancing(progress, running, len(batch)) if progress else running
 
     def large_pixels(self, verb: str, rows: Rows) -> int:
         """How many pixels the large images among the rows have."""
@@ -210,3 +211,9 @@ class Served:
     def idle(self) -> bool:
         """Whether nothing of this model runs or waits to run."""
         return all(queue.idle for queue in self._every_queue())
+
+
+async def _advancing(progress: Progress, running: Awaitable[Run], images: int) -> Run:
+    run = await running
+    progress.advance(images)
+    return run

@@ -58,12 +58,8 @@ class Job:
     deadline: float  # of time.monotonic
     seconds: float  # that one image is expected to run
     since: float
-    begun: int = 0  # images that run or ran, or never will
+    left: int  # images that neither run nor ran, and may
     done: list[Run] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return len(self.batch) - self.begun
 
     def joins(self, other: Job) -> bool:
         """Whether the two fit in one array."""
@@ -110,7 +106,7 @@ class Turns:
     def put_back(self, part: Part, count: int) -> None:
         """Only so many images of a part ran."""
         if left := len(part.images) - count:
-            part.job.begun -= left
+            part.job.left += left
             self.backlog.add(left, part.images[count:].nbytes, 0.0)
 
     def others_wait(self) -> bool:
@@ -154,27 +150,26 @@ class Turns:
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
         while room and self._expects(queue, now) and (job := queue[0]).joins(like):
-            images = (
-                job.batch[job.begun : job.begun + room]
-                if job.begun or job.left > room
-                else job.batch
-            )
+            images, begun = job.batch, len(job.batch) - job.left
+            if begun or job.left > room:
+                images = images[begun : begun + room]
+            count = len(images)
             parts.append(Part(job, images))
-            job.begun += len(images)
-            room -= len(images)
-            self.backlog.remove(len(images), images.nbytes)
+            job.left -= count
+            room -= count
+            self.backlog.remove(count, images.nbytes)
         return room
 
     def _expects(self, queue: deque[Job], now: float) -> bool:
         """Whether somebody waits for what is at the head of the queue, once all others are gone."""
         while queue:
             job = queue[0]
-            if job.left and now >= job.deadline:
+            if job.left and now < job.deadline:
+                return True
+            if job.left:
                 self.drop(job)
                 if not job.answer.done():
                     job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
-            if job.left:
-                return True
             queue.popleft()
         return False
 
@@ -201,7 +196,7 @@ class Turns:
     def drop(self, job: Job) -> None:
         """What is left of a job shall never run."""
         if left := job.left:
-            job.begun += left
+            job.left = 0
             self.backlog.remove(left, job.batch.nbytes // len(job.batch) * left)
             self.backlog.done(job.seconds * left)
             self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

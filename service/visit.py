@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
@@ -15,7 +14,6 @@ from service.progress import Progress
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
-@dataclass(slots=True)
 class Visit:
     """One request: who it is, when it came, and where its time went.
 
@@ -24,23 +22,22 @@ class Visit:
     and `deadline`, which are of `time.monotonic`.
     """
 
-    headers: dict[bytes, bytes]
-    share: Share
-    id: str = ""  # the caller's own, or one of ours
-    started: float = field(default_factory=time.perf_counter)
-    arrived: float = field(default_factory=time.monotonic)
-    timing: dict[str, float] = field(default_factory=dict)
-    whole: float = 0.0  # when the last of its body was there
-    ran: float = 0.0  # when its last run ended
-    deadline: float = 0.0  # when its answer would be of no use; 0 before anybody asked
-    allowed: float = 0.0  # the seconds that the deadline is made of
-    model: str = ""  # NAME/VERSION
-    caller: str = ""  # the name of its API key
-    trace_id: str = ""
+    whole = 0.0  # when the last of its body was there
+    ran = 0.0  # when its last run ended
+    deadline = 0.0  # when its answer would be of no use; 0 before anybody asked
+    allowed = 0.0  # the seconds that the deadline is made of
+    model = ""  # NAME/VERSION
+    caller = ""  # the name of its API key
+    trace_id = ""
     progress: Progress | None = None  # of a large image, where the caller asked for it
 
-    def __post_init__(self) -> None:
-        given = self.headers.get(b"x-request-id")
+    def __init__(self, headers: dict[bytes, bytes], share: Share) -> None:
+        self.headers = headers
+        self.share = share
+        self.started = time.perf_counter()
+        self.arrived = time.monotonic()
+        self.timing: dict[str, float] = {}
+        given = headers.get(b"x-request-id")
         # An id must be unique, not secret: the operating system's random bytes cost more.
         self.id = given.decode() if given and _ID.fullmatch(given) else new_id()
 

@@ -36,7 +36,7 @@ _COPYING = 32
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Upload:
     """What a caller sent: images, perhaps as many clean references, and the kind of body.
 
@@ -142,17 +142,18 @@ async def read_body(request: Request, limit: int) -> bytes:
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise _too_many_bytes(limit)
-    chunks, size = [], 0
-    while True:
+    chunks, size, more = list[bytes](), 0, True
+    while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+        chunk = message.get("body", b"")
+        size += len(chunk)
         if size > limit:
             raise _too_many_bytes(limit)
-        if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
 
 
 def _too_many_bytes(limit: int) -> TooLarge:

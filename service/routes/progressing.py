@@ -24,6 +24,7 @@ from service.progress import Progress
 from service.visit import visit_of
 
 MIXED = "multipart/mixed"
+_MIXED = MIXED.encode()
 
 # What fails or is done sooner is answered with a status of its own.
 _SOON = 0.5
@@ -31,18 +32,20 @@ _SOON = 0.5
 log = logging.getLogger(__name__)
 
 
-async def told(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+def told(request: Request, work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
     """What `work` answers; to whoever accepts it, part by part."""
-    if not is_wanted(request):
-        return await work()
+    return _telling(request, work) if is_wanted(request) else work()
+
+
+async def _telling(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
     visit_of(request.scope).progress = progress = Progress()
     return _Telling(work, progress)
 
 
 def is_wanted(request: Request) -> bool:
     """Whether the caller accepts an answer in parts."""
-    accept: bytes = visit_of(request.scope).headers.get(b"accept", b"")
-    return MIXED.encode() in accept.lower()
+    accept = visit_of(request.scope).headers.get(b"accept", b"")
+    return _MIXED in accept.lower()
 
 
 class _Telling(Response):

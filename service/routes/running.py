@@ -47,43 +47,39 @@ async def run_each(
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
         ClientDisconnect: the caller left; likewise.
     """
+    visit, state = visit_of(request.scope), request.app.state
     large = served.large_pixels(verb, rows)
     if large:  # the answer is as large again, and held while the tiles run
-        visit_of(request.scope).share.take(3 * large)
-    deadline = _deadline(request, seconds, large)
-    progress = visit_of(request.scope).progress
-    running = served.run_each(verb, rows, deadline=deadline, progress=progress)
-    batched = await _in_time(request, running)
-    _count(request, served, verb, len(rows), batched)
+        visit.share.take(3 * large)
+    if not visit.deadline:
+        _begin(visit, state.settings, seconds, large)
+    running = served.run_each(verb, rows, deadline=visit.deadline, progress=visit.progress)
+    batched = await _in_time(request, visit, running)
+    _count(visit, state.metrics, served, verb, len(rows), batched)
     return batched.outputs
 
 
-def _deadline(request: Request, seconds: float | None, large_pixels: int) -> float:
-    """When the request's answer would be of no use, of `time.monotonic`.
+def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels: int) -> None:
+    """Decides when the request's answer would be of no use.
 
     What the caller says in X-Request-Timeout counts from the request's arrival. The settings, or
     `seconds`, count from its first run, so that a slow upload does not use them up.
     """
-    visit = visit_of(request.scope)
-    if not visit.deadline:
-        if visit.whole:
-            visit.timing["decode"] = time.perf_counter() - visit.whole
-        settings: Settings = request.app.state.settings
-        ours = seconds or settings.request_timeout + settings.megapixel_timeout * large_pixels / 1e6
-        theirs = deadlines.patience(visit.headers)
-        visit.deadline, visit.allowed = min(
-            (time.monotonic() + ours, ours), (visit.arrived + theirs, theirs)
-        )
-    return visit.deadline
+    if visit.whole:
+        visit.timing["decode"] = time.perf_counter() - visit.whole
+    ours = seconds or settings.request_timeout + settings.megapixel_timeout * large_pixels / 1e6
+    theirs = deadlines.patience(visit.headers)
+    visit.deadline, visit.allowed = min(
+        (time.monotonic() + ours, ours), (visit.arrived + theirs, theirs)
+    )
 
 
-async def _in_time(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+async def _in_time(request: Request, visit: Visit, answer: Coroutine[Any, Any, T]) -> T:
     """The answer, unless its deadline comes or its caller leaves first.
 
     What it still has in a queue is dropped then. Nearly every answer is there before anybody
     could have left, so the watch, which takes a task of its own, begins only after a while.
     """
-    visit = visit_of(request.scope)
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     reason: Exception | None = None
@@ -129,12 +125,13 @@ def _too_late(visit: Visit) -> DeadlineExceeded:
     )
 
 
-def _count(request: Request, served: Served, verb: str, images: int, run: Batched) -> None:
-    card, visit = served.manifest, visit_of(request.scope)
+def _count(
+    visit: Visit, metrics: Metrics, served: Served, verb: str, images: int, run: Batched
+) -> None:
+    card, timing = served.manifest, visit.timing
     visit.ran = time.perf_counter()
     visit.model = card.key
-    timing = visit.timing  # a request may run twice: to encode, then to decode
+    # A request may run twice: to encode, then to decode.
     timing["queue"] = timing.get("queue", 0.0) + run.queue
     timing["infer"] = timing.get("infer", 0.0) + run.infer
-    metrics: Metrics = request.app.state.metrics
     metrics.ran(card.name, card.version, verb, images=images, run=run)

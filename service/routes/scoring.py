@@ -59,6 +59,8 @@ class NoiseTold(NamedTuple):
     @property
     def headers(self) -> dict[str, str]:
         """The means of those that are known, for answers that are binary."""
+        if self.stds is None:
+            return {}
         columns = {"Noise-Std": self.stds, "Noise-Anomaly-Percentile": self.anomaly_percentiles}
         known = {
             name: [value for value in column or () if value is not None]
