@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -250,10 +251,9 @@ def _give(job: Job, run: Run, count: int) -> None:
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
     if len(sizes) == 1:
         return [outputs]
-    ends = np.cumsum(sizes)
     return [
-        tuple(output[end - size : end] for output in outputs)
-        for size, end in zip(sizes, ends, strict=True)
+        tuple([output[end - size : end] for output in outputs])
+        for size, end in zip(sizes, accumulate(sizes), strict=True)
     ]
 
 

@@ -8,8 +8,7 @@ agree on 400, all of them as problem documents; an answer that nobody reads is g
 from __future__ import annotations
 
 import asyncio
-import uuid
-from http import HTTPStatus
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,14 +17,12 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 from uvicorn.server import ServerState
 
-from service.cycles import Cycle
-from service.problems import problem
+from service.cycles import Cycle, rendered
 from service.refusals import Refusals
 from service.settings import Settings
 
@@ -64,12 +61,12 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._body_since = 0.0
         self._received = 0  # bytes since the timer last looked
-        self._most_head_bytes = self._limits.max_head_bytes
-        self._head_bytes = 0
         self._head_unread = 0  # bytes of a header that the parser has not seen the end of
         self._refusal: tuple[int, str, str] | None = None
         self._running: RequestResponseCycle | None = None  # `cycle` may be a later one, in a queue
         self._unread: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._idle: asyncio.TimerHandle | None = None
 
     # What the transport calls
 
@@ -88,9 +85,9 @@ class Connection(HttpToolsProtocol):
         self._received += len(data)
         began = self._expected == "head" and not self._is_idle()
         super().data_received(data)
-        if began and self._expected == "head":
-            self._head_unread += len(data)
-            if self._head_unread > self._most_head_bytes:
+        if self._expected == "head" and not self._is_idle():
+            self._head_unread += len(data) if began else 0
+            if max(self._head_unread, self._head_bytes()) > self._limits.max_head_bytes:
                 self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:
             self._watch()
@@ -98,8 +95,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._expected = ""
         self._watch()
-        if self._unread is not None:
-            self._unread.cancel()
+        for timer in (self._unread, self._idle):
+            if timer is not None:
+                timer.cancel()
         self._depart()
         super().connection_lost(exc)
 
@@ -118,22 +116,18 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._expected = "head"
-        self._head_bytes = self._head_unread = 0
+        self._head_unread = 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._head_bytes += len(url)
-        if self._head_bytes > self._most_head_bytes:
-            raise self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._most_head_bytes:
-            raise self._too_large()
 
     def on_headers_complete(self) -> None:
         """Begins to answer, or lets the request wait for the answers to those before it."""
+        if self._head_bytes() > self._limits.max_head_bytes:
+            raise self._too_large()
         if len(self.headers) > self._limits.max_headers:
             self._refusal = 431, "head", f"up to {self._limits.max_headers} headers are taken"
             raise ValueError("too many headers")
@@ -200,7 +194,29 @@ class Connection(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def on_response_complete(self) -> None:
+        """Turns to the next request, or waits for one; the cycle calls it."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle is None:  # one timer again and again: to make one takes as long as a header
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_at_idleness)
+
     # What the timers call
+
+    def _look_at_idleness(self) -> None:
+        left = float(self.timeout_keep_alive)
+        if self._expected == "" and self.cycle.response_complete:
+            left += self._idle_since - self.loop.time()
+        if left <= 0:
+            self.transport.close()
+        else:
+            self._idle = self.loop.call_later(left, self._look_at_idleness)
 
     def _watch(self) -> None:
         """Has the timer watch over what is expected now."""
@@ -250,8 +266,13 @@ class Connection(HttpToolsProtocol):
 
     # Refusing
 
+    def _head_bytes(self) -> int:
+        """How large the request's head is, as far as the parser has seen it."""
+        headers = self.headers
+        return len(self.url) + sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
+
     def _too_large(self) -> ValueError:
-        most = self._most_head_bytes
+        most = self._limits.max_head_bytes
         self._refusal = 431, "head", f"up to {most} bytes of URL and headers are taken"
         return ValueError("too large a head")
 
@@ -268,10 +289,10 @@ class Connection(HttpToolsProtocol):
         self._refusals.add(reason)
         # A caller must not take this for the answer to what it sent before.
         if self._running is None or self._running.response_complete:
-            self.transport.write(_rendered(status, detail, self._path(), headers))
+            self.transport.write(rendered(status, detail, self._path(), headers))
         elif self._running is self.cycle and self._expected == "body":
             if not self.cycle.response_started:
-                self.transport.write(_rendered(status, detail, self._path(), headers))
+                self.transport.write(rendered(status, detail, self._path(), headers))
             self.cycle.scope["state"]["refused"] = status
         self._depart()
         self.transport.close()
@@ -285,18 +306,3 @@ class Connection(HttpToolsProtocol):
     def _path(self) -> str:
         url = bytes(getattr(self, "url", b""))
         return url.partition(b"?")[0].decode("latin-1")
-
-
-def _rendered(status: int, detail: str, path: str, headers: dict[str, str] | None) -> bytes:
-    """A whole HTTP answer."""
-    request_id = uuid.uuid4().hex
-    answer = problem(
-        status,
-        HTTPStatus(status).phrase,
-        detail,
-        path=path,
-        request_id=request_id,
-        headers={"Connection": "close", "X-Request-ID": request_id, **(headers or {})},
-    )
-    head = b"".join(b"%b: %b\r\n" % pair for pair in answer.raw_headers)
-    return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)

@@ -7,9 +7,14 @@ known waits for its body, and all headers are looked at together.
 
 from __future__ import annotations
 
+import uuid
+from http import HTTPStatus
+
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from service.problems import problem
 
 _LINE = b"%b: %b\r\n"
 # What would end a header's line, or is in no header's value (RFC 9110, 5.5); a tab may be.
@@ -70,8 +75,11 @@ class Cycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
         elif self.chunked_encoding:
-            chunk = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
-            self.transport.writelines(chunk if more else [*chunk, b"0\r\n\r\n"])
+            parts = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
+            if not more:
+                parts.append(b"0\r\n\r\n")
+            if parts:
+                self.transport.writelines(parts)
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
@@ -87,3 +95,18 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+def rendered(status: int, detail: str, path: str, headers: dict[str, str] | None) -> bytes:
+    """A whole answer, a problem, where there is no cycle to send it."""
+    request_id = uuid.uuid4().hex
+    answer = problem(
+        status,
+        HTTPStatus(status).phrase,
+        detail,
+        path=path,
+        request_id=request_id,
+        headers={"Connection": "close", "X-Request-ID": request_id, **(headers or {})},
+    )
+    head = b"".join(_LINE % pair for pair in answer.raw_headers)
+    return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
@@ -74,13 +74,12 @@ class Verbs:
             for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             route = self._routes.get((scope["method"], scope["path"]))
             if route is not None:
-                await route.serve(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                return route.serve(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _reader(endpoint: Callable[..., Any]) -> Callable[[bytes], Mapping[str, Any]]:

@@ -32,6 +32,16 @@ def test_a_connection_that_says_nothing_is_closed(server):
         assert 0.5 < time.monotonic() - started < 4
 
 
+def test_a_connection_is_kept_for_five_seconds_after_each_answer(server):
+    with wire(server.url) as connection:
+        assert connection.send(head("GET", "/health/live")).answer().status == 200
+        time.sleep(3)
+        assert connection.send(head("GET", "/health/live")).answer().status == 200
+        started = time.monotonic()
+        assert connection.closed()
+        assert 4.5 < time.monotonic() - started < 8
+
+
 def test_a_body_that_stalls_is_408(server):
     with wire(server.url) as connection:
         started = time.monotonic()

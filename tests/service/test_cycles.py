@@ -1,0 +1,136 @@
+"""An answer on its connection: its head and body in one write, and no header that smuggles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from service.cycles import Cycle
+
+
+class Wire:
+    """A transport that keeps what is written, call by call."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def writelines(self, parts) -> None:
+        self.written.append(b"".join(parts))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def answered(*messages, method="GET", keep_alive=True, default=()) -> tuple[Wire, list[str]]:
+    """What these messages of an application write, and whether the answer was complete."""
+    wire, completed = Wire(), []
+
+    async def send() -> None:
+        cycle = Cycle(
+            scope={"type": "http", "method": method},
+            transport=wire,
+            flow=FlowControl(wire),
+            logger=logging.getLogger("test"),
+            access_logger=logging.getLogger("test"),
+            access_log=False,
+            default_headers=list(default),
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=keep_alive,
+            on_response=lambda: completed.append("yes"),
+        )
+        for message in messages:
+            await cycle.send(message)
+
+    asyncio.run(send())
+    return wire, completed
+
+
+def start(*headers, status=200) -> dict:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(content=b"", *, more=False) -> dict:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+def test_an_answer_whose_length_is_known_is_one_write():
+    wire, completed = answered(start((b"content-length", b"3")), body(b"abc"))
+    assert wire.written == [b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"]
+    assert completed
+    assert not wire.closed
+
+
+def test_an_answer_in_parts_begins_at_once_and_is_chunked():
+    wire, _ = answered(start())
+    assert wire.written == [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"]
+    wire, completed = answered(start(), body(b"0123456789abcdef", more=True), body(b"", more=True))
+    assert wire.written[1:] == [b"10\r\n0123456789abcdef\r\n"]
+    assert not completed
+    wire, completed = answered(start(), body(b"ab"))
+    assert wire.written[1:] == [b"2\r\nab\r\n0\r\n\r\n"]
+    assert completed
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "head"),
+    [
+        ("HEAD", 200, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"),
+        ("GET", 204, b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", 304, b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    ],
+)
+def test_an_answer_without_a_body_is_its_head_alone(method, status, head):
+    headers = [(b"content-length", b"3")] if method == "HEAD" else []
+    content = b"abc" if method == "HEAD" else b""
+    wire, completed = answered(start(*headers, status=status), body(content), method=method)
+    assert b"".join(wire.written) == head
+    assert completed
+
+
+@pytest.mark.parametrize("control", [b"\r", b"\n", b"\r\nset-cookie: a=b", b"\0", b"\x7f", b"\x1b"])
+@pytest.mark.parametrize("where", ["name", "value"])
+def test_a_header_with_a_control_character_is_never_written(control, where):
+    header = (b"a" + control, b"b") if where == "name" else (b"a", b"b" + control)
+    with pytest.raises(RuntimeError, match="characters"):
+        answered(start(header), body())
+
+
+def test_a_tab_and_letters_beyond_ascii_are_of_a_value():
+    wire, _ = answered(start((b"a", b"b\tc\xe9"), (b"content-length", b"0")), body())
+    assert b"a: b\tc\xe9\r\n" in wire.written[0]
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abcd"])
+def test_a_body_of_another_length_than_said_is_a_fault(content):
+    with pytest.raises(RuntimeError, match=r"shorter|longer"):
+        answered(start((b"content-length", b"3")), body(content))
+
+
+def test_what_comes_out_of_order_is_a_fault():
+    with pytest.raises(RuntimeError, match="unexpected"):
+        answered(body())
+    with pytest.raises(RuntimeError, match="unexpected"):
+        answered(start(), start())
+    with pytest.raises(RuntimeError, match="complete"):
+        answered(start(), body(), body())
+
+
+def test_a_connection_ends_with_its_last_answer_and_says_so_once():
+    wire, _ = answered(start((b"content-length", b"0")), body(), keep_alive=False)
+    assert wire.written[0].count(b"connection: close\r\n") == 1
+    assert wire.closed
+    stopping = [(b"connection", b"close")]
+    wire, _ = answered(start((b"content-length", b"0")), body(), default=stopping)
+    assert wire.written[0].count(b"connection: close\r\n") == 1
+    assert wire.closed
