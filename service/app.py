@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -115,6 +116,7 @@ def create_app(
         telemetry=tracing.configuration(traces, untraced=PROBES) if traces else tracing.OFF,
         responses=problems.RESPONSES,
     )
+    app.state = _State()
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.refusals = Refusals(app.state.metrics.refused)
@@ -141,6 +143,13 @@ def create_app(
         )
     _describe(app)
     return app
+
+
+class _State(State):
+    """What all requests share. Starlette's looks for each attribute in vain before it finds it."""
+
+    def __setattr__(self, key: str, value: object) -> None:
+        object.__setattr__(self, key, value)
 
 
 def _put_in_front(app: FastAPI, front: Callable[[ASGIApp], ASGIApp]) -> None:

@@ -83,7 +83,7 @@ class Batcher:
         except Overloaded:
             self.statistics.fail.add(time.perf_counter() - came)
             raise
-        loop = asyncio.get_running_loop()
+        loop = self._runner.get_loop() if self._runner else asyncio.get_running_loop()
         job = Job(batch, loop.create_future(), deadline, expected / count, came, count)
         self._turns.add(job, expected)
         if self._runner is None:
@@ -102,7 +102,6 @@ class Batcher:
         return run
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while run := await self._gathered():
                 started = time.perf_counter()
@@ -110,6 +109,7 @@ class Batcher:
                 if run.in_place:
                     outcome = await _turn_by_turn(steps)
                 else:
+                    loop = asyncio.get_running_loop()
                     try:
                         outcome = await loop.run_in_executor(self._executor, _at_once, steps)
                     except RuntimeError as error:  # the executor was shut down: nobody may hang
@@ -124,6 +124,8 @@ class Batcher:
         The loop never sleeps meanwhile, so that a request waits for nothing but work that is to
         be done anyway; and the weights are read anew by every run, of one image or of many.
         """
+        if self._turns.empty():
+            return None
         before, waiting = -1, self.backlog.images
         while before < 0 or (before < waiting and not self._turns.full()):
             before = waiting

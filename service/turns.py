@@ -113,6 +113,10 @@ class Turns:
         """Whether there are small requests; may be asked from another thread."""
         return bool(self._small)
 
+    def empty(self) -> bool:
+        """Whether nothing is left to run."""
+        return not (self._small or self._large)
+
     def full(self) -> bool:
         """Whether what waits is enough for a run."""
         queue = self._small or self._large
@@ -127,7 +131,8 @@ class Turns:
         `Batcher`.
         """
         now = time.monotonic()
-        heads = [queue[0] for queue in (self._small, self._large) if self._expects(queue, now)]
+        queues = self._small, self._large
+        heads = [queue[0] for queue in queues if queue and self._expects(queue, now)]
         if not heads:
             return None
         first = min(heads, key=lambda job: job.since)
@@ -149,7 +154,7 @@ class Turns:
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
-        while room and self._expects(queue, now) and (job := queue[0]).joins(like):
+        while room and queue and self._expects(queue, now) and (job := queue[0]).joins(like):
             images, begun = job.batch, len(job.batch) - job.left
             if begun or job.left > room:
                 images = images[begun : begun + room]

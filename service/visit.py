@@ -43,7 +43,7 @@ class Visit:
 
 
 def new_id() -> str:
-    return f"{random.getrandbits(128):032x}"
+    return random.randbytes(16).hex()
 
 
 def visit_of(scope: Scope) -> Visit:

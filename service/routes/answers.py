@@ -52,7 +52,10 @@ def negotiate(
         NotAcceptable: Accept allows none of `kinds`.
     """
     first = _LIKE_THE_REQUEST.get(sent, "")
-    accept = visit_of(request.scope).headers.get(b"accept", b"").decode("latin-1").strip() or "*/*"
+    given = visit_of(request.scope).headers.get(b"accept", b"*/*")
+    if given == b"*/*":
+        return first if first in kinds else kinds[0]
+    accept = given.decode("latin-1").strip() or "*/*"
     if told and MIXED in accept.lower():
         others = [each for each in accept.split(",") if MIXED not in each.lower()]
         accept = ",".join(others).strip() or "*/*"

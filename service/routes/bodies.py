@@ -137,7 +137,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         UnsupportedMedia: it is compressed.
     """
     headers = visit_of(request.scope).headers
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:

@@ -63,7 +63,8 @@ async def denoise(
     if corrupt and upload.references is not None:
         raise Malformed("simulate takes the upload as clean: send no references with it")
     served = choose(request, "denoise", upload.images, model=model, version=version, fit=fit)
-    upload = await kept_by(upload, served.manifest.image)
+    if upload.kept is not None:
+        upload = await kept_by(upload, upload.kept, served.manifest.image)
     taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking, told=True)
@@ -125,7 +126,8 @@ async def reconstruct(
     """Images through the bottleneck and back, scored against themselves."""
     upload = await read_upload(request, straight=True)
     served = choose(request, "reconstruct", upload.images, model=model, version=version, fit=fit)
-    upload = await kept_by(upload, served.manifest.image)
+    if upload.kept is not None:
+        upload = await kept_by(upload, upload.kept, served.manifest.image)
     taken = await fitted(upload.images, served.manifest.image, fit)
     kinds, lacking = answers.image_kinds(len(taken), one_size=not isinstance(taken, list))
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking, told=True)

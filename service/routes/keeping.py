@@ -15,26 +15,24 @@ from service.rows import Rows, size, together
 Keeps = Sequence[Kept | None] | None
 
 
-async def kept_by(upload: Upload, shape: ImageShape) -> Upload:
+async def kept_by(upload: Upload, kept: Sequence[Kept | None], shape: ImageShape) -> Upload:
     """The upload as a model that takes such images has it.
 
     Where it takes any size, a picture's alpha passes it by and its pixels are as they are in the
     file. Where the size is fixed, or the picture is resized, alpha is laid on white and gone.
     """
-    if upload.kept is None:
-        return upload
-    beside = list(upload.kept)
+    beside = list(kept)
     pictures = [*upload.images, *(() if upload.references is None else upload.references)]
     count = len(upload.images)
 
     def lay() -> None:
-        for i, kept in enumerate(beside):
-            if kept is None or kept.alpha is None:
+        for i, each in enumerate(beside):
+            if each is None or each.alpha is None:
                 continue
             height, width = pictures[i % count].shape[:2]
             if shape.height is not None or not shape.fits(height, width):
-                pictures[i] = on_white(pictures[i], kept.alpha)
-                beside[i] = replace(kept, alpha=None)
+                pictures[i] = on_white(pictures[i], each.alpha)
+                beside[i] = replace(each, alpha=None)
 
     await aside(lay, pixels=size(pictures))
     return replace(

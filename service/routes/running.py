@@ -80,8 +80,9 @@ async def _in_time(request: Request, visit: Visit, answer: Coroutine[Any, Any, T
     What it still has in a queue is dropped then. Nearly every answer is there before anybody
     could have left, so the watch, which takes a task of its own, begins only after a while.
     """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    task = asyncio.current_task()
     assert task is not None
+    loop = task.get_loop()  # to ask for the running one is a call of the system
     reason: Exception | None = None
     watching: asyncio.Task[None] | None = None
 
