@@ -52,7 +52,6 @@ class Observe:
             await self._app(scope, receive, send)
             return
         visit = Visit(dict(reversed(scope["headers"])), self._gate.share())
-        timing = visit.timing
         scope.setdefault("state", {})["visit"] = visit
         status, answered = 500, False
 
@@ -60,16 +59,13 @@ class Observe:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
-                now = time.perf_counter()
                 if visit.ran:
-                    timing["encode"] = now - visit.ran
+                    visit.timing["encode"] = time.perf_counter() - visit.ran
                 if self._traces is not None:
                     tracing.describe(self._traces, scope)
-                timing["total"] = now - visit.started
-                phases = [f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in timing.items()]
                 message["headers"] += (
                     (b"x-request-id", visit.id.encode()),
-                    (b"server-timing", ", ".join(phases).encode()),
+                    (b"server-timing", visit.server_timing()),
                     (b"x-content-type-options", b"nosniff"),
                 )
                 if scope["method"] == "GET":

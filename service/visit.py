@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -40,6 +41,17 @@ class Visit:
         given = headers.get(b"x-request-id")
         # An id must be unique, not secret: the operating system's random bytes cost more.
         self.id = given.decode() if given and _ID.fullmatch(given) else new_id()
+
+    def server_timing(self) -> bytes:
+        """The header Server-Timing: the phases so far, and the time since the request came."""
+        milliseconds = [1e3 * seconds for seconds in self.timing.values()]
+        total = 1e3 * (time.perf_counter() - self.started)
+        return _phases(tuple(self.timing)) % (*milliseconds, total)
+
+
+@lru_cache(64)
+def _phases(names: tuple[str, ...]) -> bytes:
+    return b", ".join([b"%b;dur=%%.3f" % name.encode() for name in (*names, "total")])
 
 
 def new_id() -> str:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
@@ -111,10 +110,7 @@ class _Telling(Response):
         error = _failure(task)
         if error is None:
             response = task.result()
-            phases = {**visit.timing, "total": time.perf_counter() - visit.started}
-            response.headers["Server-Timing"] = ", ".join(
-                f"{phase};dur={seconds * 1e3:.3f}" for phase, seconds in phases.items()
-            )
+            response.headers["Server-Timing"] = visit.server_timing().decode()
             return response
         if isinstance(error, RequestError):
             return problems.answer_to(error, scope)
