@@ -143,3 +143,10 @@ def test_harmless_chunks_and_several_of_pixels_are_plain():
 def test_a_small_picture_is_stored_in_one_packet_and_a_larger_one_is_compressed():
     assert len(png.write(np.zeros((28, 28, 1), np.uint8))) < 1100
     assert len(png.write(np.zeros((280, 280, 1), np.uint8))) < 1000
+
+
+@pytest.mark.parametrize("shape", [(1500, 1100), (1100, 700, 3), (3, 2**19, 3), (1, 2**21)])
+def test_a_picture_larger_than_a_band_is_read_whole(shape):
+    array = RNG.integers(0, 256, shape, dtype=np.uint8)
+    plain = png.plain(file(array, compress_level=0))
+    np.testing.assert_array_equal(plain.pixels(), array.reshape(*shape[:2], -1))
