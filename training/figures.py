@@ -65,7 +65,7 @@ FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R0", ("mnist-colour-conv",), ("tsne-3d",)),
     ("R0", ("mnist-colour-vae-16",), ("prior", "mixture")),
     ("R1", ("mnist5-mlp-256", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("weights",)),
-    ("R1", ("mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("corrupted",)),
+    ("R1", ("mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40", "mnist5-unet-denoise"), ("corrupted",)),
     ("R1", ("mnist5-pca-32", "mnist5-mlp-256", "mnist5-mlp-400-128", "mnist5-deep-64", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("confusion",)),
     ("R2", ("mnist-conv-6", "mnist-conv-6-denoise"), ("corrupted", "epochs", "interpolation", "random", "mixture", "tsne")),
     ("R2", ("mnist-vae-6",), ("epochs", "interpolation", "prior", "mixture", "tsne", "tsne-3d")),
