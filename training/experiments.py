@@ -44,6 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--draws", type=int, default=35, help="points of the 19 x 19 grid")
     command.add_argument("--folds", type=int, default=4)
     command.add_argument("--epochs", type=int, default=15, help="15 in R2's code, 40 in its text")
+    command.add_argument("--batch", type=int, default=512, help="R2's, whatever the recipe's is")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--bf16", action="store_true", help=BF16)
     command.add_argument("--halving", action="store_true", help="all epochs for the better only")
@@ -77,8 +78,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _search(options: argparse.Namespace, console: Console) -> None:
     base = recipes.named(options.name)
     wanted = search.Search(
-        replace(base, bf16=base.bf16 or options.bf16), options.draws, options.folds,
-        options.epochs, options.seed, options.halving, options.together,
+        replace(base, batch=options.batch, bf16=base.bf16 or options.bf16), options.draws,
+        options.folds, options.epochs, options.seed, options.halving, options.together,
     )  # fmt: skip
     columns = (
         TextColumn("{task.description}"),

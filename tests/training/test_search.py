@@ -227,7 +227,7 @@ def test_the_command_trains_the_winner_alone_by_the_ordinary_loop(
     base = named("mnist-mlp-8")
     optimiser = Adam(best["lr"], best["l2"])
     recipe = replace(
-        base, summary="", epochs=2, optimiser=optimiser, schedule=Constant(), bf16=True
+        base, summary="", epochs=2, batch=512, optimiser=optimiser, schedule=Constant(), bf16=True
     )
     assert winner["recipe"] == repr(recipe)
     dataset = data.load("mnist", small_mnist)
