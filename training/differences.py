@@ -115,7 +115,7 @@ DIFFERENCES: dict[str, str] = {
     "cifar10-conv": "More epochs, a hundred times the rate, decaying, and batch 64: the report's network was far from trained.",
     "cifar10-conv-denoise": "As `cifar10-conv`: with the report's 3 epochs and rate its denoiser stayed below its own input. Eight channels of ReLUs stay below the linear filter: two seeds differed by a fifth after 2 epochs (.0024 and .0020), and a start at which no ReLU cuts anything off, nearly linear, was worse (.0032 to .0034).",
     "cifar10-conv-denoise-heavy": "The reading of the report's text, which its author never ran.",
-    "cifar10-unet-denoise": "Not the report's network but a blind U-Net, trained on every level up to std 0.2, more often on the weaker ones, for both readings of the noise. Twice the weights of a width of 32 and more weak noise were worth 0.2 dB at std 0.05; twice the fine blocks, trained by Muon, as much again.",
+    "cifar10-unet-denoise": "Not the report's network but a blind U-Net, trained on every level up to std 0.2, more often on the weaker ones, for both readings of the noise. Twice the weights of a width of 32 and more weak noise were worth 0.2 dB at std 0.05; twice the fine blocks, trained by Muon, another 0.7.",
     "mnist-mlp-8": "The report's network, optimiser, batch and epochs. The best of several seeds on validation is published; the mean and spread are of all.",
 }
 
