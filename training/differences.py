@@ -43,6 +43,7 @@ SOURCES: dict[str, Source] = {
             "One standard error of an accuracy of 98.5 % on 3,795 images is 0.20 points: most rankings among the report's classifiers are within it.",
             "Its tables contradict themselves: .027 for .0027 twice; a best PCA of 98.96 in the summary and of 98.76 in its table; a three-layer summary that matches no row; 97.94 and 97.54 for the same cell; one row printed twice.",
             "PCA is centred, not standardised: what the report shows as reconstructions can only be that, although its introduction says z-scores.",
+            "The report prints the best of many classifiers; ours are means over seeds at one setting. A1 to A3 come out above it at up to 64 latents and through three layers, and up to a point below at the 256 of PCA and of one layer; GELU is above 99 % on all of them.",
             "The three-layer networks score .0104 whatever their size: their bottleneck never mattered, so training or early stopping did.",
         ),
     ),
