@@ -73,7 +73,8 @@ class Catalog(Versions):
 
         To denoise, one that learned to comes before one that did not; for anything else one with
         a bottleneck before one without. Then one proven on more test images (all ten digits
-        before five), then the highest PSNR, as served, at what it was trained for.
+        before five), then the highest PSNR, as served, at what it was trained for; to classify,
+        the highest accuracy.
         """
         able = [s for s in self._highest() if ability in s.manifest.abilities]
         task: Literal["denoise", "reconstruct"] = (
@@ -83,7 +84,9 @@ class Catalog(Versions):
         def merit(served: Served) -> tuple[bool, int, float, str]:
             card = served.manifest
             made_for_it = _is_made_for(ability, card)
-            return not made_for_it, -card.test_images, -card.served_psnr(task), card.name
+            classifies = ability == "classify"
+            quality = card.served_accuracy() if classifies else card.served_psnr(task)
+            return not made_for_it, -card.test_images, -quality, card.name
 
         return sorted(able, key=merit)
 

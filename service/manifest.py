@@ -216,6 +216,13 @@ class Manifest(Record):
         own = [s for s in rows if s.corruption == self.corruption]
         return max((s.values["psnr"] for s in own or rows), default=float("-inf"))
 
+    def served_accuracy(self) -> float:
+        """The share of test images that its classifier gets right, as served; 0 if unknown."""
+        rows = [s for s in self.scores if s.subject == "model" and s.task == "classify"]
+        return max(
+            (s.values.get("accuracy", 0.0) for s in rows if s.protocol == "served"), default=0.0
+        )
+
 
 def digest(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""

@@ -147,6 +147,19 @@ def test_one_proven_on_more_test_images_comes_before_one_proven_on_fewer(tmp_pat
     assert [s.manifest.name for s in loaded(tmp_path).ranking("encode")] == ["many", "few"]
 
 
+def test_to_classify_the_one_that_is_right_more_often_comes_first(tmp_path):
+    blurred = toys.variational(tmp_path, "blurred", classes=("0", "1"))
+    sharp = toys.variational(tmp_path, "sharp", classes=("0", "1"))
+    for folder, psnr, accuracy in ((blurred, 20, 0.99), (sharp, 30, 0.97)):
+        score = json.loads((folder / manifest.FILE).read_text())["scores"][0]
+        score |= {"values": {"psnr": psnr}, "images": 3795}
+        right = score | {"task": "classify", "values": {"accuracy": accuracy}}
+        republish(folder, scores=[score, right])
+    catalog = loaded(tmp_path)
+    assert [s.manifest.name for s in catalog.ranking("classify")] == ["blurred", "sharp"]
+    assert [s.manifest.name for s in catalog.ranking("encode")] == ["sharp", "blurred"]
+
+
 def test_of_models_for_any_size_auto_takes_one_tested_at_about_this_size(tmp_path):
     digits = toys.identity(tmp_path, "digits", size=None, psnr=30, corruption="gaussian:0.2")
     photos = toys.identity(tmp_path, "photos", size=None, psnr=25, corruption="gaussian:0.1")
