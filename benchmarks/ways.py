@@ -189,13 +189,14 @@ def pythae(task: Task) -> Measured:
 def _install() -> Path:
     python = PYTHAE / "bin" / "python"
     stamp = PYTHAE / ".ready"
-    if not stamp.exists():
+    torch_is_in = sysconfig.get_path("purelib")
+    if not stamp.exists() or stamp.read_text() != torch_is_in:
         print("installing pythae ...", flush=True)
         _run([sys.executable, "-m", "venv", "--clear", PYTHAE])
         _run([python, "-m", "pip", "install", "-q", "--no-deps", *_REQUIREMENTS])
         found = _run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
-        (Path(found.strip()) / "torch.pth").write_text(sysconfig.get_path("purelib"))
-        stamp.touch()
+        (Path(found.strip()) / "torch.pth").write_text(torch_is_in)
+        stamp.write_text(torch_is_in)
     return python
 
 
