@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems, runtime, tracing
 from service.board import Board
@@ -102,7 +102,11 @@ def create_app(
         app.state.worker = Worker(models, app.state.metrics, settings, app.state.board, slot)
         app.state.worker.start()
         # What each connection needs to know.
-        yield {"settings": settings, "refusals": app.state.refusals}
+        yield {
+            "settings": settings,
+            "refusals": app.state.refusals,
+            "entrance": app if traces else _entrance(app),
+        }
         await app.state.worker.stop()
         models.close()
         if traces:
@@ -167,6 +171,20 @@ def _put_in_front(app: FastAPI, front: Callable[[ASGIApp], ASGIApp]) -> None:
         return layers
 
     app.build_middleware_stack = stack  # type: ignore[method-assign]
+
+
+def _entrance(app: FastAPI) -> ASGIApp:
+    """The application's layers themselves, for requests that are not traced.
+
+    FastAPI and Starlette ask first whether to trace, and whether they have layers yet.
+    """
+    layers = app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
+
+    def enter(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope["app"] = app
+        return layers(scope, receive, send)
+
+    return enter
 
 
 def _describe(app: FastAPI) -> None:

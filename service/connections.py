@@ -8,18 +8,16 @@ agree on 400, all of them as problem documents; an answer that nobody reads is g
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
-from httptools import parse_url
+from httptools import HttpParserError, HttpParserUpgrade, parse_url
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import (
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.cycles import Cycle, rendered
@@ -39,8 +37,12 @@ _PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 class Connection(HttpToolsProtocol):
     """What uvicorn calls for each connection (`http=` of its configuration).
 
-    The lifespan's state must hold `settings` and `refusals`.
+    The lifespan's state must hold `settings`, `refusals` and `entrance`: the application as it
+    is called for a request that no proxy has passed on.
     """
+
+    cycle: Cycle
+    pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -50,20 +52,20 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # uvicorn's middleware for what proxies say: most requests have been through none.
-        proxied = isinstance(self.app, ProxyHeadersMiddleware)
-        self._unproxied = self.app.app if proxied else self.app
+        self._entrance: ASGI3Application = self.app_state["entrance"]
         self._limits: Settings = self.app_state["settings"]
         self._refusals: Refusals = self.app_state["refusals"]
         self._body_bytes = 0
+        self._heading = False  # whether a request's head has begun to come, and not ended
         self._expected = "head"  # or "body"; "" while no more of a request is to come
         self._timed = ""  # what `_timer` watches over
         self._timer: asyncio.TimerHandle | None = None
         self._body_since = 0.0
         self._received = 0  # bytes since the timer last looked
-        self._head_unread = 0  # bytes of a header that the parser has not seen the end of
+        self._packet = 0  # bytes of what was received last
+        self._head_unread = 0  # bytes of the head in packets after its first
         self._refusal: tuple[int, str, str] | None = None
-        self._running: RequestResponseCycle | None = None  # `cycle` may be a later one, in a queue
+        self._running: Cycle | None = None  # `cycle` may be a later one, in a queue
         self._unread: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._idle: asyncio.TimerHandle | None = None
@@ -80,14 +82,21 @@ class Connection(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._expected == "":  # of a request whose end was seen; the parser says when
+        if not self._expected:  # of a request whose end was seen; the parser says when
             self._expected = "head"
-        self._received += len(data)
-        began = self._expected == "head" and not self._is_idle()
-        super().data_received(data)
-        if self._expected == "head" and not self._is_idle():
-            self._head_unread += len(data) if began else 0
-            if max(self._head_unread, self._head_bytes()) > self._limits.max_head_bytes:
+        self._packet = size = len(data)
+        self._received += size
+        if self._heading:
+            self._head_unread += size
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        if self._heading:
+            come = max(self._head_unread, self._head_bytes())
+            if come > self._limits.max_head_bytes:
                 self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:
             self._watch()
@@ -99,7 +108,11 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._depart()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # they know each other
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -114,8 +127,10 @@ class Connection(HttpToolsProtocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._expected = "head"
+        self._heading = True
         self._head_unread = 0
 
     def on_url(self, url: bytes) -> None:
@@ -126,31 +141,46 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begins to answer, or lets the request wait for the answers to those before it."""
-        if self._head_bytes() > self._limits.max_head_bytes:
+        headers, parser, most = self.headers, self.parser, self._limits.max_head_bytes
+        # Nearly all come in one packet, which is no larger.
+        if (self._head_unread or self._packet > most) and self._head_bytes() > most:
             raise self._too_large()
-        if len(self.headers) > self._limits.max_headers:
+        if len(headers) > self._limits.max_headers:
             self._refusal = 431, "head", f"up to {self._limits.max_headers} headers are taken"
             raise ValueError("too many headers")
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._refusal = 400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
             raise ValueError("too many pipelined requests")
-        before, version = self.cycle, self.parser.get_http_version()
-        headers = dict(self.headers)
-        app = self._unproxied if _PROXIES.isdisjoint(headers) else self.app
-        self._describe(version)
+        path, raw_path, query = _parts(self.url)
+        before, version = self.cycle, parser.get_http_version()
+        named = dict(headers)
+        # uvicorn's middleware for what proxies say: most requests have been through none.
+        app = self._entrance if _PROXIES.isdisjoint(named) else self.app
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": self.root_path,
+            "headers": headers,
+            "state": self.app_state.copy(),
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
         self.cycle = cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,  # service.middleware logs
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=headers.get(b"expect", b"").lower() == b"100-continue",
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+            self.scope,
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            self.on_response_complete,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expect_100_continue=named.get(b"expect", b"").lower() == b"100-continue",
         )
+        self._heading = False
         self._expected = "body"
         self._body_bytes = 0
         self._body_since = self.loop.time()
@@ -160,48 +190,40 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
 
-    def _describe(self, version: str) -> None:
-        """Completes the scope by what the request's line says."""
-        scope, url = self.scope, parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope["http_version"] = version
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
-
     def on_body(self, body: bytes) -> None:
         """Wakes the application for much of a body, or too much, but not for every packet of it."""
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
+        cycle.came += body
         self._body_bytes += len(body)
-        if len(cycle.body) > _MUCH or self._body_bytes > self._limits.max_body_bytes:
+        if len(cycle.came) > _MUCH or self._body_bytes > self._limits.max_body_bytes:
             self.flow.pause_reading()
-            cycle.message_event.set()
+            cycle.wake()
 
     def on_message_complete(self) -> None:
         self._expected = ""
-        if not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        self.cycle.more_body = False
+        self.cycle.wake()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what cannot be parsed: uvicorn's name for it."""
         status, reason, detail = self._refusal or (400, "malformed", f"{msg} Send HTTP/1.1.")
         self._refuse(status, reason, detail)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: Cycle, app: ASGI3Application) -> None:  # type: ignore[override]
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         """Turns to the next request, or waits for one; the cycle calls it."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
@@ -233,7 +255,7 @@ class Connection(HttpToolsProtocol):
             self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
 
     def _head_is_late(self) -> None:
-        if self._is_idle():
+        if not self._heading:  # nothing has come yet
             self.transport.close()
             return
         if self.flow.read_paused:  # it is we who do not take it
@@ -278,10 +300,6 @@ class Connection(HttpToolsProtocol):
         self._refusal = 431, "head", f"up to {most} bytes of URL and headers are taken"
         return ValueError("too large a head")
 
-    def _is_idle(self) -> bool:
-        """Whether nothing of a request has come yet."""
-        return self.scope is None or (self.cycle is not None and self.cycle.scope is self.scope)
-
     def _refuse(
         self, status: int, reason: str, detail: str, headers: dict[str, str] | None = None
     ) -> None:
@@ -303,8 +321,16 @@ class Connection(HttpToolsProtocol):
         """Tells the application that nobody waits for what it is doing."""
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
-            self._running.message_event.set()
+            self._running.wake()
 
     def _path(self) -> str:
         url = bytes(getattr(self, "url", b""))
         return url.partition(b"?")[0].decode("latin-1")
+
+
+@lru_cache(256)  # whole: a request's line may be as long as its head
+def _parts(url: bytes) -> tuple[str, bytes, bytes]:
+    """The path, decoded and as it was sent, and the query of what a request's line names."""
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""

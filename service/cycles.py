@@ -7,11 +7,14 @@ known waits for its body, and all headers are looked at together.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import uuid
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
-from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service.problems import problem
@@ -19,12 +22,68 @@ from service.problems import problem
 _LINE = b"%b: %b\r\n"
 # What would end a header's line, or is in no header's value (RFC 9110, 5.5); a tab may be.
 _CONTROLS = bytes({*range(0x20), 0x7F} - {ord("\t")})
+_BODILESS = {204, 304}
+
+_log = logging.getLogger("uvicorn.error")
 
 
 class Cycle(RequestResponseCycle):
-    """What a connection makes for each request."""
+    """What a connection makes for each request.
 
-    _head = b""  # of an answer whose body has not come yet
+    uvicorn makes an event for each one's body, and has every request wait for it; nearly every
+    body is there before anybody asks for it.
+    """
+
+    disconnected = response_started = response_complete = chunked_encoding = False
+    more_body = True
+    expected_content_length = 0
+    came = b""  # of the body, and nobody has asked for it yet
+    _news = False  # since somebody last received something
+    _woken: asyncio.Event | None = None  # of those who wait
+    _head: tuple[bytes, ...] = ()  # of an answer whose body has not come yet
+
+    def __init__(
+        self,
+        scope: HTTPScope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+        *,
+        keep_alive: bool = True,
+        expect_100_continue: bool = False,
+        logger: logging.Logger = _log,
+    ) -> None:
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.default_headers = default_headers
+        self.on_response = on_response
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = expect_100_continue
+        self.logger = logger
+
+    def wake(self) -> None:
+        """There is something to receive: the body's end, much of it, or that nobody waits."""
+        self._news = True
+        if self._woken is not None:
+            self._woken.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """What came of the body, once it is all there or much; or that the caller left."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if self.flow.read_paused and not self.response_complete:
+            self.flow.resume_reading()
+        while not (self._news or self.disconnected or self.response_complete):
+            self._woken = self._woken or asyncio.Event()
+            self._woken.clear()
+            await self._woken.wait()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        self._news, body, self.came = False, self.came, b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         """Takes what ASGI calls `http.response.start`, then `http.response.body`.
@@ -36,38 +95,37 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._begin(message["status"], list(message.get("headers", ())))
-        elif message["type"] == "http.response.body" and self.response_started:
+        if not self.response_started and message["type"] == "http.response.start":
+            self._begin(message["status"], message.get("headers", ()))
+        elif self.response_started and message["type"] == "http.response.body":
             self._go_on(message.get("body", b""), more=message.get("more_body", False))
         else:
             raise RuntimeError(f"unexpected ASGI message {message['type']!r}")
 
-    def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        headers = self.default_headers + headers
+        headers = [*self.default_headers, *headers]
         lines = b"".join(map(_LINE.__mod__, headers))
         if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
             raise RuntimeError("a header has characters that none may have")
-        head = [STATUS_LINE[status], lines]
+        end = b"\r\n"
         if CLOSE_HEADER in headers:
             self.keep_alive = False
         elif not self.keep_alive:
-            head.append(b"connection: close\r\n")
+            end = b"connection: close\r\n\r\n"
         length = dict(headers).get(b"content-length")
-        bodiless = self.scope["method"] == "HEAD" or status in (204, 304)
+        bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
         if length is not None:
-            self.chunked_encoding = False
             self.expected_content_length = int(length)
         elif not bodiless:
             self.chunked_encoding = True
-            head.append(b"transfer-encoding: chunked\r\n")
-        head.append(b"\r\n")
+            end = b"transfer-encoding: chunked\r\n" + end
+        head = STATUS_LINE[status], lines, end
         if length is None or bodiless:
-            self.transport.write(b"".join(head))
+            self.transport.writelines(head)
         else:
-            self._head = b"".join(head)
+            self._head = head
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
         if self.response_complete:
@@ -84,14 +142,14 @@ class Cycle(RequestResponseCycle):
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
                 raise RuntimeError("the answer is longer than its Content-Length")
-            self.transport.writelines((self._head, body))
-            self._head = b""
+            self.transport.writelines((*self._head, body))
+            self._head = ()
         if more:
             return
         if self.expected_content_length:
             raise RuntimeError("the answer is shorter than its Content-Length")
         self.response_complete = True
-        self.message_event.set()
+        self.wake()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

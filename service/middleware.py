@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -55,7 +56,7 @@ class Observe:
         scope.setdefault("state", {})["visit"] = visit
         status, answered = 500, False
 
-        async def observed_send(message: Message) -> None:
+        def observed_send(message: Message) -> Awaitable[None]:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
@@ -70,7 +71,7 @@ class Observe:
                 )
                 if scope["method"] == "GET":
                     message["headers"] += pages.protection(message["headers"])
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, self._gate.enter(scope, visit, receive), observed_send)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from functools import lru_cache
+from random import getrandbits
 
 from starlette.types import Scope
 
@@ -13,6 +13,7 @@ from service.budget import Share
 from service.progress import Progress
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_MILLI = (1e3).__mul__
 
 
 class Visit:
@@ -44,9 +45,8 @@ class Visit:
 
     def server_timing(self) -> bytes:
         """The header Server-Timing: the phases so far, and the time since the request came."""
-        milliseconds = [1e3 * seconds for seconds in self.timing.values()]
-        total = 1e3 * (time.perf_counter() - self.started)
-        return _phases(tuple(self.timing)) % (*milliseconds, total)
+        seconds = *self.timing.values(), time.perf_counter() - self.started
+        return _phases(tuple(self.timing)) % tuple(map(_MILLI, seconds))
 
 
 @lru_cache(64)
@@ -55,7 +55,7 @@ def _phases(names: tuple[str, ...]) -> bytes:
 
 
 def new_id() -> str:
-    return random.randbytes(16).hex()
+    return f"{getrandbits(128):032x}"
 
 
 def visit_of(scope: Scope) -> Visit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -37,17 +36,12 @@ def answered(*messages, method="GET", keep_alive=True, default=()) -> tuple[Wire
 
     async def send() -> None:
         cycle = Cycle(
-            scope={"type": "http", "method": method},
-            transport=wire,
-            flow=FlowControl(wire),
-            logger=logging.getLogger("test"),
-            access_logger=logging.getLogger("test"),
-            access_log=False,
-            default_headers=list(default),
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
+            {"type": "http", "method": method},
+            wire,
+            FlowControl(wire),
+            list(default),
+            lambda: completed.append("yes"),
             keep_alive=keep_alive,
-            on_response=lambda: completed.append("yes"),
         )
         for message in messages:
             await cycle.send(message)
@@ -134,3 +128,72 @@ def test_a_connection_ends_with_its_last_answer_and_says_so_once():
     wire, _ = answered(start((b"content-length", b"0")), body(), default=stopping)
     assert wire.written[0].count(b"connection: close\r\n") == 1
     assert wire.closed
+
+
+def received(cycle: Cycle, *, many: int = 1) -> list[asyncio.Task]:
+    """So many who receive at once, and wait by now."""
+    return [asyncio.create_task(cycle.receive()) for _ in range(many)]
+
+
+def request(**options) -> tuple[Wire, Cycle]:
+    """A request of which nothing but its head has come."""
+    wire = Wire()
+    scope = {"type": "http", "method": "POST"}
+    return wire, Cycle(scope, wire, FlowControl(wire), [], lambda: None, **options)
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_there_is_received_at_once_and_its_end_awaits_the_caller():
+    _, cycle = request()
+    cycle.came, cycle.more_body = b"abc", False
+    cycle.wake()
+    assert await cycle.receive() == {"type": "http.request", "body": b"abc", "more_body": False}
+    (waiting,) = received(cycle)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    cycle.disconnected = True
+    cycle.wake()
+    assert await waiting == {"type": "http.disconnect"}
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_body_is_woken_by_each_part_of_it():
+    _, cycle = request()
+    for part, more in ((b"ab", True), (b"c", False)):
+        (waiting,) = received(cycle)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        cycle.came, cycle.more_body = part, more
+        cycle.wake()
+        assert await waiting == {"type": "http.request", "body": part, "more_body": more}
+
+
+@pytest.mark.parametrize("end", ["disconnected", "response_complete"])
+@pytest.mark.anyio
+async def test_all_who_wait_learn_that_it_is_over(end):
+    _, cycle = request()
+    waiting = received(cycle, many=2)
+    await asyncio.sleep(0)
+    setattr(cycle, end, True)
+    cycle.wake()
+    assert await asyncio.gather(*waiting) == [{"type": "http.disconnect"}] * 2
+    assert await cycle.receive() == {"type": "http.disconnect"}
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_asks_first_is_told_to_send_its_body_once():
+    wire, cycle = request(expect_100_continue=True)
+    cycle.wake()
+    await cycle.receive()
+    cycle.wake()
+    await cycle.receive()
+    assert wire.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_asks_first_and_is_refused_is_not_told_to_send():
+    wire, cycle = request(expect_100_continue=True)
+    await cycle.send(start((b"content-length", b"0"), status=413))
+    cycle.wake()
+    await cycle.receive()
+    assert not any(b"100 Continue" in written for written in wire.written)

@@ -32,6 +32,16 @@ def test_a_header_without_an_end_is_431_long_before_it_fills_the_memory(server):
     assert resident(server.process.pid) - before < 10 * 2**20
 
 
+def test_a_body_beside_the_end_of_its_head_counts_as_body(server):
+    body = npy(400)  # larger than a head may be
+    begin = head(length=len(body))
+    with wire(server.url) as connection:
+        connection.send(begin[:20])
+        time.sleep(0.1)
+        connection.send(begin[20:] + body)
+        assert "400 images" in connection.answer().problem["detail"]
+
+
 def test_a_url_without_an_end_is_431(server):
     answer = asked(server, b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: here\r\n\r\n")
     assert answer.status == 431
