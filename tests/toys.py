@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from service import images, latent_map, manifest
 from service.manifest import Golden, ImageShape, Manifest, Provenance, Score
+from tests import toy_graphs
 
-OPSET = [helper.make_opsetid("", 21)]
 PROVENANCE = Provenance(
     commit="0" * 40,
     created="2026-01-01T00:00:00Z",
@@ -50,18 +50,18 @@ def identity(
     12x12 in a batch, and 15 ms alone. `kurtoses` are the percentiles of its residual's.
     """
     pixels = ["batch", size or "height", size or "width", channels]
-    encoder = _graph(
+    encoder = toy_graphs.graph(
         [
             helper.make_node(
                 "Cast", ["images"], ["latents" if not work else "x"], to=TensorProto.FLOAT
             )
         ]
-        + ([_loop()] if work else []),
+        + ([toy_graphs.loop()] if work else []),
         ("images", TensorProto.UINT8, pixels),
         [("latents", TensorProto.FLOAT, pixels)],
         {"times": np.array(work, np.int64), "true": np.array(True)} if work else None,
     )
-    decoder = _graph(
+    decoder = toy_graphs.graph(
         [
             helper.make_node("Add", ["latents", "add"], ["brighter"]),
             helper.make_node("Round", ["brighter"], ["rounded"]),
@@ -93,30 +93,6 @@ def identity(
     )
 
 
-def _loop() -> onnx.NodeProto:
-    """Takes x to itself, `times` times over, in a way that no optimizer sees through."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go_on"], ["on"]),
-            helper.make_node("Sin", ["now"], ["sine"]),
-            helper.make_node("Sub", ["now", "sine"], ["less"]),
-            helper.make_node("Add", ["less", "sine"], ["near"]),
-            helper.make_node("Round", ["near"], ["next"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("now", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
-        ],
-    )
-    return helper.make_node("Loop", ["times", "true", "x"], ["latents"], body=body)
-
-
 def variational(
     models: Path,
     name: str = "toy-vae",
@@ -135,7 +111,7 @@ def variational(
     0.5, each as wide as the normals. With two `classes`, dark and bright, the probability of the
     second is the sigmoid of the first latent. `mapped` has two points, one of each class.
     """
-    encoder = _graph(
+    encoder = toy_graphs.graph(
         [
             helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
@@ -150,7 +126,7 @@ def variational(
         ][: 1 + prior],
         {"axes": np.array([1, 2], np.int64), "hundred": 100, "nothing": 0},
     )
-    decoder = _graph(
+    decoder = toy_graphs.graph(
         [
             helper.make_node("Slice", ["latents", "start", "end", "axis"], ["latent"]),
             helper.make_node("Unsqueeze", ["latent", "axes"], ["dot"]),
@@ -175,9 +151,9 @@ def variational(
     )
     more = {}
     if mixture:
-        more["sampler.onnx"] = _mixture()
+        more["sampler.onnx"] = toy_graphs.mixture()
     if classes:
-        more["classifier.onnx"] = _classifier()
+        more["classifier.onnx"] = toy_graphs.classifier()
     if mapped:
         more[latent_map.FILE] = _map(classes)
     abilities = ["denoise", "reconstruct", "encode", "decode", "interpolate"]
@@ -202,25 +178,6 @@ def variational(
     )
 
 
-def _mixture() -> onnx.ModelProto:
-    return _graph(
-        [
-            helper.make_node("Sub", ["uniforms", "half"], ["side"]),
-            helper.make_node("Floor", ["side"], ["low"]),
-            helper.make_node("Mul", ["low", "hundred"], ["shift"]),
-            helper.make_node("Add", ["shift", "fifty"], ["centre"]),
-            helper.make_node("Unsqueeze", ["centre", "axis"], ["column"]),
-            helper.make_node("Add", ["normals", "column"], ["latents"]),
-        ],
-        [
-            ("normals", TensorProto.FLOAT, ["batch", 2]),
-            ("uniforms", TensorProto.FLOAT, ["batch"]),
-        ],
-        [("latents", TensorProto.FLOAT, ["batch", 2])],
-        {"half": 0.5, "hundred": 100, "fifty": 50, "axis": np.array([1], np.int64)},
-    )
-
-
 def _map(classes) -> bytes:
     latents = latent_map.Table.of(np.array([[-50, -50], [50, 50]], np.float32), 16)
     labels = base64.b64encode(bytes([0, 1])).decode()
@@ -228,38 +185,6 @@ def _map(classes) -> bytes:
         classes=classes, labels=labels, latents=latents, components=None, tsne={}
     )
     return drawn.model_dump_json().encode()
-
-
-def _classifier() -> onnx.ModelProto:
-    return _graph(
-        [
-            helper.make_node("Mul", ["latents", "signs"], ["logits"]),
-            helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
-        ],
-        ("latents", TensorProto.FLOAT, ["batch", 2]),
-        [("probabilities", TensorProto.FLOAT, ["batch", 2])],
-        {"signs": np.array([-1, 1], np.float32)},
-    )
-
-
-def _graph(nodes, taken, given, constants=None) -> onnx.ModelProto:
-    inputs = taken if isinstance(taken, list) else [taken]
-    initializers = [
-        onnx.numpy_helper.from_array(
-            value if isinstance(value, np.ndarray) else np.array(value, np.float32), key
-        )
-        for key, value in (constants or {}).items()
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "toy",
-        [helper.make_tensor_value_info(*value) for value in inputs],
-        [helper.make_tensor_value_info(*output) for output in given],
-        initializers,
-    )
-    model = helper.make_model(graph, opset_imports=OPSET, ir_version=10)
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def _publish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from service.manifest import ImageShape
 from service.model import Model
 
 Array = NDArray[np.uint8]
@@ -13,6 +14,8 @@ Array = NDArray[np.uint8]
 _GRID = 32
 # The most that a manifest may ask for.
 _MOST = 256
+# What manifests say where nothing was measured.
+_UNMEASURED: int = ImageShape.model_fields["context"].default
 
 
 def measured(model: Model, images_BHWC: Array) -> int | None:
@@ -38,3 +41,14 @@ def measured(model: Model, images_BHWC: Array) -> int | None:
         if reach >= length - cut:
             return None
     return min(reach, _MOST)
+
+
+def on_noise(model: Model, channels: int) -> int | None:
+    """The same for a model whose own images are too small to be cut, by noise of all levels.
+
+    A network looks furthest in noise; yet it is not what the model is for, so no less than what
+    manifests without a measurement say.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (1, _MOST, _MOST, channels), np.uint8)
+    seen = measured(model, noise)
+    return None if seen is None else max(seen, _UNMEASURED)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from service import latent_map, manifest
@@ -33,7 +32,6 @@ from training.recipes import Recipe
 _SAMPLER_LATENTS = 32
 _SAMPLER_IMAGES = 20_000
 _CONTEXT_IMAGES = 8
-_SIDE = 256
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -182,13 +180,7 @@ def _context(recipe: Recipe, dataset: Dataset, folder: Path) -> int | None:
         shown = cards.noisy(shown, recipe.corruption.served)
     model = Model.open(folder, threads=2)
     seen = context.measured(model, shown)
-    if seen is not None:
-        return seen
-    # Too small to be cut. Noise of all levels is what a network looks furthest in; yet it is not
-    # what it is for, so no less than what manifests without a measurement say.
-    noise = np.random.default_rng(0).integers(0, 256, (1, _SIDE, _SIDE, shown.shape[3]), np.uint8)
-    unseen = context.measured(model, noise)
-    return None if unseen is None else max(unseen, ImageShape.model_fields["context"].default)
+    return seen if seen is not None else context.on_noise(model, shown.shape[3])
 
 
 def _latent_shape(net: Autoencoder, dataset: Dataset, folder: Path) -> tuple[int | None, ...]:

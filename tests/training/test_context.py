@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from service.manifest import ImageShape
 from service.model import Model
 from training import context
 from training.export import export
@@ -53,3 +54,11 @@ def test_images_too_small_to_be_cut_tell_nothing(tmp_path: Path) -> None:
 def test_a_change_that_reaches_the_far_end_tells_nothing(tmp_path: Path) -> None:
     shades = np.linspace(0, 255, 96 * 80).reshape(1, 96, 80, 1).astype(np.uint8)
     assert context.measured(opened(Mean(), tmp_path), shades) is None
+
+
+def test_a_model_of_small_images_is_measured_on_noise(tmp_path: Path) -> None:
+    far = context.on_noise(opened(Blur(60), tmp_path / "far"), 1)
+    assert far is not None
+    assert 56 <= far <= 60
+    near = context.on_noise(opened(Blur(5), tmp_path / "near"), 1)
+    assert near == ImageShape.model_fields["context"].default
