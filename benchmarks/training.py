@@ -26,6 +26,7 @@ from benchmarks import training_page
 from benchmarks.environment import commit, processor
 from benchmarks.payloads import ROOT
 from benchmarks.ways import WAYS, Task
+from service import cores
 from training import data, loop, recipes
 
 FIGURES = ROOT / "benchmarks" / "training.json"
@@ -51,7 +52,7 @@ class Part:
         return Task(self.network, self.batch, self.images, self.epochs, seed, root, self.threads)
 
 
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_CORES = cores.usable()
 PARTS = {
     "convolutional": Part("mnist-conv-6", 512, 24_576, 3),
     "dense": Part("mnist-mlp-8", 2048, 24_576, 3),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service import cores
 
 Device = Literal["cpu", "cuda"]
 
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
         "up to the next",
     )
     threads: int = Field(
-        default_factory=lambda: min(8, os.cpu_count() or 1),
+        default_factory=lambda: min(8, cores.usable()),
         ge=1,
         le=256,
         description="runs at a time in one process; a model has one run at a time",

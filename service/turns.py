@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from service import cores
 from service.backlog import Backlog
 from service.errors import DeadlineExceeded
 from service.statistics import Statistics
@@ -31,7 +31,7 @@ _BEST_NUMBERS = 64 * 32 * 32
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
 _IN_PLACE_SECONDS = 0.002
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_CORES = cores.usable()
 
 
 def power_of_two(count: int) -> int:

@@ -37,6 +37,7 @@ class Mean(nn.Module):
 
 
 def opened(net: nn.Module, folder: Path) -> Model:
+    folder.mkdir(exist_ok=True)
     with torch.no_grad():
         export(Autoencoder(net, nn.Identity(), smallest=1), Shape(1, 96, 80), folder)
     return Model.open(folder)
