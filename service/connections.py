@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import lru_cache
 from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
-from httptools import HttpParserError, HttpParserUpgrade, parse_url
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.cycles import Cycle, rendered
+from service.cycles import Cycle, parts_of, rendered
 from service.refusals import Refusals
 from service.settings import Settings
 
@@ -54,6 +52,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._entrance: ASGI3Application = self.app_state["entrance"]
         self._limits: Settings = self.app_state["settings"]
+        self._most = self._limits.max_head_bytes
         self._refusals: Refusals = self.app_state["refusals"]
         self._body_bytes = 0
         self._heading = False  # whether a request's head has begun to come, and not ended
@@ -74,8 +73,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._limits.max_connections:
-            most = self._limits.max_connections
+        if len(self.connections) > (most := self._limits.max_connections):
             detail = f"{most} connections are open, and no more are taken: try again in 1 s"
             self._refuse(503, "connections", detail, {"Retry-After": "1"})
             return
@@ -94,24 +92,18 @@ class Connection(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
         except HttpParserUpgrade:
             self._unsupported_upgrade_warning()
-        if self._heading:
-            come = max(self._head_unread, self._head_bytes())
-            if come > self._limits.max_head_bytes:
-                self.send_400_response(str(self._too_large()))
+        if self._heading and max(self._head_unread, self._head_bytes()) > self._most:
+            self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:
             self._watch()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._expected = ""
-        self._watch()
-        for timer in (self._unread, self._idle):
+    def connection_lost(self, _: Exception | None) -> None:
+        for timer in (self._timer, self._unread, self._idle):
             if timer is not None:
                 timer.cancel()
         self._depart()
         self.connections.discard(self)
         self.flow.resume_writing()
-        if exc is None:
-            self.transport.close()
         self.parser = None  # type: ignore[assignment]  # they know each other
 
     def pause_writing(self) -> None:
@@ -141,17 +133,16 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begins to answer, or lets the request wait for the answers to those before it."""
-        headers, parser, most = self.headers, self.parser, self._limits.max_head_bytes
+        headers, parser = self.headers, self.parser
         # Nearly all come in one packet, which is no larger.
-        if (self._head_unread or self._packet > most) and self._head_bytes() > most:
+        if (self._head_unread or self._packet > self._most) and self._head_bytes() > self._most:
             raise self._too_large()
-        if len(headers) > self._limits.max_headers:
-            self._refusal = 431, "head", f"up to {self._limits.max_headers} headers are taken"
-            raise ValueError("too many headers")
+        if len(headers) > (most := self._limits.max_headers):
+            raise self._fault(431, "head", f"up to {most} headers are taken")
         if len(self.pipeline) >= _MOST_PIPELINED:
-            self._refusal = 400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
-            raise ValueError("too many pipelined requests")
-        path, raw_path, query = _parts(self.url)
+            detail = f"up to {_MOST_PIPELINED} requests may be sent ahead"
+            raise self._fault(400, "pipelined", detail)
+        path, raw_path, query = parts_of(self.url)
         before, version = self.cycle, parser.get_http_version()
         named = dict(headers)
         # uvicorn's middleware for what proxies say: most requests have been through none.
@@ -246,7 +237,6 @@ class Connection(HttpToolsProtocol):
         """Has the timer watch over what is expected now."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._timed = self._expected
         if self._expected == "head":
             self._timer = self.loop.call_later(self._limits.head_timeout, self._head_is_late)
@@ -257,15 +247,13 @@ class Connection(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         if not self._heading:  # nothing has come yet
             self.transport.close()
-            return
-        if self.flow.read_paused:  # it is we who do not take it
+        elif self.flow.read_paused:  # it is we who do not take it
             self._watch()
-            return
-        seconds = self._limits.head_timeout
-        self._refuse(408, "slow_head", f"the request's head did not come within {seconds:g} s")
+        else:
+            seconds = self._limits.head_timeout
+            self._refuse(408, "slow_head", f"the request's head did not come within {seconds:g} s")
 
     def _look_at_body(self) -> None:
-        now = self.loop.time()
         rate = self._received / _INTERVAL
         self._received = 0
         if self.flow.read_paused:  # it is we who do not take it
@@ -273,7 +261,7 @@ class Connection(HttpToolsProtocol):
         elif rate < self._limits.min_body_rate:
             self._body_is_late(f"slower than {self._limits.min_body_rate} bytes a second")
             return
-        elif now - self._body_since > self._limits.body_timeout:
+        elif self.loop.time() - self._body_since > self._limits.body_timeout:
             self._body_is_late(f"not there within {self._limits.body_timeout:g} s")
             return
         self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
@@ -296,9 +284,12 @@ class Connection(HttpToolsProtocol):
         return len(self.url) + sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
 
     def _too_large(self) -> ValueError:
-        most = self._limits.max_head_bytes
-        self._refusal = 431, "head", f"up to {most} bytes of URL and headers are taken"
-        return ValueError("too large a head")
+        return self._fault(431, "head", f"up to {self._most} bytes of URL and headers are taken")
+
+    def _fault(self, status: int, reason: str, detail: str) -> ValueError:
+        """What a callback of the parser raises to have it end, and the request refused."""
+        self._refusal = status, reason, detail
+        return ValueError(detail)
 
     def _refuse(
         self, status: int, reason: str, detail: str, headers: dict[str, str] | None = None
@@ -326,11 +317,3 @@ class Connection(HttpToolsProtocol):
     def _path(self) -> str:
         url = bytes(getattr(self, "url", b""))
         return url.partition(b"?")[0].decode("latin-1")
-
-
-@lru_cache(256)  # whole: a request's line may be as long as its head
-def _parts(url: bytes) -> tuple[str, bytes, bytes]:
-    """The path, decoded and as it was sent, and the query of what a request's line names."""
-    parsed = parse_url(url)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""

@@ -11,8 +11,11 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
+from urllib.parse import unquote
 
+from httptools import parse_url
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -168,3 +171,11 @@ def rendered(status: int, detail: str, path: str, headers: dict[str, str] | None
     )
     head = b"".join(_LINE % pair for pair in answer.raw_headers)
     return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)
+
+
+@lru_cache(256)  # whole: a request's line may be as long as its head
+def parts_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """The path, decoded and as it was sent, and the query of what a request's line names."""
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
