@@ -91,7 +91,7 @@ class Connection(HttpToolsProtocol):
         except HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         except HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
+            pass  # to another protocol: answered as if it had not asked (RFC 9110, 7.8)
         if self._heading and max(self._head_unread, self._head_bytes()) > self._most:
             self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:

@@ -69,7 +69,7 @@ class Observe:
                     (b"server-timing", visit.server_timing()),
                     (b"x-content-type-options", b"nosniff"),
                 )
-                if scope["method"] == "GET":
+                if scope["method"] in ("GET", "HEAD"):
                     message["headers"] += pages.protection(message["headers"])
             return send(message)
 

@@ -79,7 +79,18 @@ class Verbs:
             route = self._routes.get((scope["method"], scope["path"]))
             if route is not None:
                 return route.serve(scope, receive, send)
+            if scope["method"] == "HEAD":
+                return _as_get(self._app, scope, receive, send)
         return self._app(scope, receive, send)
+
+
+async def _as_get(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """RFC 9110 has HEAD wherever GET is, and FastAPI does not; the connection keeps the body."""
+    asked = {**scope, "method": "GET"}
+    try:
+        await app(asked, receive, send)
+    finally:
+        scope["route"] = asked.get("route")
 
 
 def _reader(endpoint: Callable[..., Any]) -> Callable[[bytes], Mapping[str, Any]]:

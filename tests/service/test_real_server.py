@@ -40,6 +40,31 @@ def test_it_serves_over_a_socket_logs_each_request_and_stops_with_status_zero(se
     assert lines[0].startswith("{"), "JSON lines were asked for"
 
 
+@pytest.mark.parametrize("path", ["/models", "/health/live", "/", "/nothing"])
+def test_head_is_get_without_its_body(server, path):
+    with httpx.Client(base_url=server.url) as client:
+        whole, head = client.get(path), client.head(path)
+        assert head.content == b""
+        own = {"x-request-id", "server-timing", "date"}
+        if path == "/nothing":  # its body names the request
+            own.add("content-length")
+        assert head.status_code == whole.status_code
+        assert {k: v for k, v in head.headers.items() if k not in own} == {
+            k: v for k, v in whole.headers.items() if k not in own
+        }
+        assert client.get("/health/live").status_code == 200, "the connection goes on"
+        assert 'method="HEAD"' in client.get("/metrics").text
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_the_log_is_still(server):
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    with httpx.Client(base_url=server.url) as client:
+        assert client.get("/health/live", headers=headers).status_code == 200
+    assert server.stop(30) == 0
+    assert "WebSocket" not in server.log
+    assert "upgrade" not in server.log
+
+
 def test_a_caller_that_never_ends_its_body_does_not_keep_it_from_stopping(server):
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         head = "POST /denoise HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\n"
