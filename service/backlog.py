@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from service.errors import Overloaded
 
 # Of the time that a request has left, what its run may be expected to begin and end in. The rest
@@ -25,10 +23,10 @@ class Backlog:
         self.bytes = 0
         self.seconds = 0.0
 
-    def admit(self, images: int, size: int, seconds: float, deadline: float) -> None:
+    def admit(self, images: int, size: int, seconds: float, left: float) -> None:
         """Lets a request of so many images, bytes and expected seconds wait; counts nothing yet.
 
-        `deadline` is of `time.monotonic`. Where nothing waits, everything is let in: a request
+        `left` is the seconds until its deadline. Where nothing waits, everything is let in: a request
         that is larger than the bounds still has its turn, and a wrong estimate is soon mended.
 
         Raises:
@@ -48,13 +46,13 @@ class Backlog:
             raise Overloaded.after(
                 self.seconds * min(1.0, over / self.bytes), why, reason="queue_bytes"
             )
-        left = _SHARE * (deadline - time.monotonic())
-        if self.seconds + seconds > left:
+        expected, left = self.seconds + seconds, _SHARE * left
+        if expected > left:
             why = (
                 f"{self.images} images wait for this model, about {self.seconds:.3g} s of work, "
                 "and the answer would come too late"
             )
-            raise Overloaded.after(self.seconds + seconds - left, why, reason="late")
+            raise Overloaded.after(expected - left, why, reason="late")
 
     def add(self, images: int, size: int, seconds: float) -> None:
         """Something waits now."""

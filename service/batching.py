@@ -79,12 +79,12 @@ class Batcher:
         count, size = len(batch), batch.nbytes
         expected = size * self._seconds_per_byte
         try:
-            self.backlog.admit(count, size, expected, deadline)
+            self.backlog.admit(count, size, expected, deadline - time.monotonic())
         except Overloaded:
             self.statistics.fail.add(time.perf_counter() - came)
             raise
         loop = self._runner.get_loop() if self._runner else asyncio.get_running_loop()
-        job = Job(batch, loop.create_future(), deadline, expected / count, came, count)
+        job = Job(batch, loop.create_future(), deadline, expected, came)
         self._turns.add(job, expected)
         if self._runner is None:
             # The task starts in the loop's next turn: whatever arrived in this one runs with it.
@@ -141,17 +141,19 @@ class Batcher:
         seconds: float,
     ) -> None:
         """Gives every caller what was made of its images, and queues again what was not."""
-        counts, size = list[int](), 0
-        for part, result in zip(parts, outcome, strict=True):
-            images = part.images
-            counts.append(len(images) if isinstance(result, Exception) else len(result[0]))
-            size += images.nbytes // len(images) * counts[-1]
+        counts, size, expected = list[int](), 0, 0.0
+        for (job, images), result in zip(parts, outcome, strict=True):
+            waited = len(images)
+            count = waited if isinstance(result, Exception) else len(result[0])
+            counts.append(count)
+            size += images.nbytes // waited * count
+            expected += job.seconds * count
         self._learn(seconds / size)
+        self.backlog.done(expected)
         together = sum(counts)
         for part, count, result in zip(parts, counts, outcome, strict=True):
-            job = part.job
-            self.backlog.done(job.seconds * count)
-            if count < len(part.images):  # others came, or nobody waits for it any more
+            job, images = part
+            if count < len(images):  # others came, or nobody waits for it any more
                 self._turns.put_back(part, count)
             if not job.answer.done():  # the caller has not left, and no other part of it failed
                 if isinstance(result, Exception):
@@ -242,11 +244,11 @@ def _at_once(steps: Steps[T]) -> T:
 
 def _give(job: Job, run: Run, count: int) -> None:
     """Notes what was made of so many images of a job, and answers it once that is all."""
-    if count == len(job.batch):
+    if count == job.count:
         job.answer.set_result(run)
         return
     job.done.append(run)
-    if not job.left and sum(len(run.outputs[0]) for run in job.done) == len(job.batch):
+    if not job.left and sum(len(run.outputs[0]) for run in job.done) == job.count:
         job.answer.set_result(job.done[0] if len(job.done) == 1 else _rejoin(job.done))
 
 

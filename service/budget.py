@@ -54,10 +54,11 @@ class Share:
             Overloaded: all requests together would hold more than they may.
         """
         budget = self.budget
-        if budget.bytes and budget.bytes + size > budget.max_bytes:
-            why = f"{budget.bytes} bytes of requests are held, and {budget.max_bytes} may be"
+        held = budget.bytes
+        if held and held + size > budget.max_bytes:
+            why = f"{held} bytes of requests are held, and {budget.max_bytes} may be"
             raise Overloaded.after(budget.seconds, why, reason="bytes")
-        budget.bytes += size
+        budget.bytes = held + size
         self.bytes += size
 
     def release(self, seconds: float) -> None:

@@ -58,8 +58,7 @@ class Gate:
         async def counted() -> Message:
             message = await receive()
             if message["type"] == "http.request":
-                if body := message.get("body"):
-                    share.take(len(body))
+                share.take(len(message.get("body", b"")))
                 if not message.get("more_body"):
                     share.count()
                     visit.whole = time.perf_counter()
@@ -72,12 +71,11 @@ class Gate:
         if backlog is None or not backlog.images:
             return
         try:
-            seconds = deadlines.patience(visit.headers)
+            left = min(deadlines.patience(visit.headers), self._settings.request_timeout)
         except Malformed:  # the route says so
             return
-        left = min(seconds, self._settings.request_timeout)
         # Any request has an image, of a byte or more.
-        backlog.admit(1, 1, 0.0, time.monotonic() + left)
+        backlog.admit(1, 1, 0.0, left)
 
 
 def _backlog(scope: Scope) -> Backlog | None:

@@ -91,7 +91,7 @@ class LargeImages:
             Exception: whatever the model raised.
         """
         seconds = batch.nbytes * self._seconds_per_byte
-        self.backlog.admit(len(batch), batch.nbytes, seconds, deadline)
+        self.backlog.admit(len(batch), batch.nbytes, seconds, deadline - time.monotonic())
         self.backlog.add(len(batch), batch.nbytes, seconds)
         cut = self._tiles(batch[0])
         waiting = deque((image, tile) for image in range(len(batch)) for tile in cut)

@@ -40,9 +40,9 @@ class Statistics:
     last: float = 0.0
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
-    queue: Duration = field(default_factory=Duration)
+    queue_seconds: float = 0.0  # of those that were answered
+    infer_seconds: float = 0.0
     read: Duration = field(default_factory=Duration)
-    infer: Duration = field(default_factory=Duration)
     write: Duration = field(default_factory=Duration)
     runs: dict[int, Runs] = field(default_factory=dict)
 
@@ -51,8 +51,18 @@ class Statistics:
         self.images += images
         self.last = time.time()
         self.success.add(total)
-        self.queue.add(queue)
-        self.infer.add(infer)
+        self.queue_seconds += queue
+        self.infer_seconds += infer
+
+    @property
+    def queue(self) -> Duration:
+        """How long answered requests waited for their first run."""
+        return Duration(self.success.count, self.queue_seconds)
+
+    @property
+    def infer(self) -> Duration:
+        """How long the runs of answered requests took."""
+        return Duration(self.success.count, self.infer_seconds)
 
     def dropped(self, images: int, *, expired: bool) -> None:
         """Images left the queue without a run."""

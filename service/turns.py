@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -51,20 +50,28 @@ class Run(NamedTuple):
     images: int = 0
 
 
-@dataclass(eq=False, slots=True)
 class Job:
-    batch: Array
-    answer: asyncio.Future[Run]
-    deadline: float  # of time.monotonic
-    seconds: float  # that one image is expected to run
-    since: float
-    left: int  # images that neither run nor ran, and may
-    done: list[Run] = field(default_factory=list)
+    """A request that waits: its batch `[B,...]`, the future of its answer, and what is left."""
 
-    def joins(self, other: Job) -> bool:
-        """Whether the two fit in one array."""
-        mine, its = self.batch, other.batch
-        return mine.shape[1:] == its.shape[1:] and mine.dtype == its.dtype
+    __slots__ = ("answer", "batch", "count", "deadline", "done", "kind", "left", "seconds", "since")
+
+    def __init__(
+        self,
+        batch: Array,
+        answer: asyncio.Future[Run],
+        deadline: float,
+        seconds: float,
+        since: float,
+    ) -> None:
+        """`seconds` is what the batch is expected to take; `deadline` is of `time.monotonic`."""
+        self.batch = batch
+        self.answer = answer
+        self.deadline = deadline
+        self.since = since
+        self.count = self.left = count = len(batch)  # images, and those that may still run
+        self.seconds = seconds / count  # an image
+        self.kind = batch.shape[1:], batch.dtype  # those of one kind fit in one array
+        self.done = list[Run]()
 
 
 class Part(NamedTuple):
@@ -99,9 +106,9 @@ class Turns:
 
     def add(self, job: Job, expected: float) -> None:
         """Lets a job of so many expected seconds wait."""
-        batch = job.batch
-        (self._small if 4 * len(batch) <= self._turn(batch) else self._large).append(job)
-        self.backlog.add(len(batch), batch.nbytes, expected)
+        batch, count = job.batch, job.count
+        (self._small if 4 * count <= self._turn(batch) else self._large).append(job)
+        self.backlog.add(count, batch.nbytes, expected)
 
     def put_back(self, part: Part, count: int) -> None:
         """Only so many images of a part ran."""
@@ -137,7 +144,7 @@ class Turns:
             return None
         first = min(heads, key=lambda job: job.since)
         turn, kept = self._turn(first.batch), 0
-        if len(heads) == 2 and heads[0].joins(heads[1]):
+        if len(heads) == 2 and heads[0].kind == heads[1].kind:
             turn = max(1, turn // 2)
             kept = turn // 2 or int(first is heads[1])  # where one image is all, by age
         elif len(heads) == 2:  # images of different sizes: one sort after the other
@@ -154,11 +161,13 @@ class Turns:
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
-        while room and queue and self._expects(queue, now) and (job := queue[0]).joins(like):
-            images, begun = job.batch, len(job.batch) - job.left
-            if begun or job.left > room:
+        kind = like.kind
+        while room and queue and self._expects(queue, now) and (job := queue[0]).kind == kind:
+            images, count = job.batch, job.left
+            if count > room or count < job.count:
+                begun = job.count - count
                 images = images[begun : begun + room]
-            count = len(images)
+                count = len(images)
             parts.append(Part(job, images))
             job.left -= count
             room -= count
@@ -202,6 +211,6 @@ class Turns:
         """What is left of a job shall never run."""
         if left := job.left:
             job.left = 0
-            self.backlog.remove(left, job.batch.nbytes // len(job.batch) * left)
+            self.backlog.remove(left, job.batch.nbytes // job.count * left)
             self.backlog.done(job.seconds * left)
             self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

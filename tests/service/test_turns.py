@@ -92,7 +92,7 @@ def check(arrivals, max_batch, *, in_place):
             for size in sizes:
                 since += 1
                 rows = np.arange(size, dtype=np.uint8)[:, None]
-                job = Job(rows, loop.create_future(), FOREVER, 0.0, since, len(rows))
+                job = Job(rows, loop.create_future(), FOREVER, 0.0, since)
                 ran[len(jobs)] = []
                 jobs.append(job)
                 queue.add(job, 0.0)
