@@ -26,8 +26,9 @@ class Backlog:
     def admit(self, images: int, size: int, seconds: float, left: float) -> None:
         """Lets a request of so many images, bytes and expected seconds wait; counts nothing yet.
 
-        `left` is the seconds until its deadline. Where nothing waits, everything is let in: a request
-        that is larger than the bounds still has its turn, and a wrong estimate is soon mended.
+        `left` is the seconds until its deadline. Where nothing waits, everything is let in: a
+        request that is larger than the bounds still has its turn, and a wrong estimate is soon
+        mended.
 
         Raises:
             Overloaded: it would exceed a bound, or be answered too late.

@@ -27,6 +27,7 @@ from service.catalog import Catalog
 from service.served import Batched, Served
 from service.tally import BulkHistogram, Note, Tally
 from service.totals import Totals
+from service.turns import Run
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -217,7 +218,7 @@ class Metrics:
         if "encode" in timing:
             encode(timing["encode"])
 
-    def ran(self, model: str, version: int, verb: str, *, images: int, run: Batched) -> None:
+    def ran(self, model: str, version: int, verb: str, *, images: int, run: Run | Batched) -> None:
         """A model answered a request with `images` images."""
         count, queue, infer, together = self._of_model(model, version, verb)
         count(images)

@@ -23,6 +23,7 @@ MEDIA_TYPE = "image/png"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _SIZE = struct.Struct(">II")
+_FIRST = 33  # bytes of the signature and the first chunk
 _BEFORE = _SIGNATURE + b"\x00\x00\x00\x0dIHDR"
 # After the size: eight bits of grey or RGB, deflated, filtered by rows, not interlaced.
 _PLAIN = {b"\x08\x00\x00\x00\x00": ("L", 1), b"\x08\x02\x00\x00\x00": ("RGB", 3)}
@@ -32,7 +33,7 @@ _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 # Whatever fits in one packet of a network gains nothing from being compressed.
 _ONE_PACKET = 1024
-_STORED = struct.Struct("<3sHH")
+_STORED = struct.Struct("<7sHH")
 _UP = 2
 
 # From so many bytes on an image is packed in bands of so many.
@@ -58,8 +59,8 @@ class Plain:
         Pillow's codecs themselves: what `Image.frombytes` and `tobytes` put around them takes
         longer than a small picture's pixels.
         """
-        mode, whole = self.mode, (0, 0, self.width, self.height)
-        held = codecs.new(mode, whole[2:])
+        mode, width, height, channels = self.mode, self.width, self.height, self.channels
+        held, whole = codecs.new(mode, (width, height)), (0, 0, width, height)
         decoder = codecs.zip_decoder(mode, mode, 0)
         decoder.setimage(held, whole)
         unread, fault = decoder.decode(self.compressed)
@@ -67,23 +68,20 @@ class Plain:
             return None
         encoder = codecs.raw_encoder(mode, mode)
         encoder.setimage(held, whole)
-        row, done, parts = self.width * self.channels, 0, list[bytes]()
+        band = max(width * channels, min(height * width * channels, _BAND))
+        done, parts = 0, list[bytes]()
         while not done:  # in bands: it keeps the interpreter's lock
-            _, done, part = encoder.encode(min(self.height * row, max(_BAND, row)))
+            _, done, part = encoder.encode(band)
             parts.append(part)
-        flat = np.frombuffer(b"".join(parts), np.uint8)
-        return flat.reshape(self.height, self.width, self.channels)
+        return np.frombuffer(b"".join(parts), np.uint8).reshape(height, width, channels)
 
 
 def plain(data: bytes) -> Plain | None:
     """A plain PNG's header and compressed pixels; None for everything else, and if any is amiss."""
-    kind = _PLAIN.get(data[24:29])
-    if kind is None or not data.startswith(_BEFORE) or not _holds(data, 12, 29):
+    begin = _begin(data[:_FIRST])
+    if begin is None:
         return None
-    width, height = _SIZE.unpack_from(data, 16)
-    if not width * height:
-        return None
-    position, parts = 33, list[bytes]()
+    position, parts = _FIRST, list[bytes]()
     while not data.startswith(_END, position):
         if position + 12 > len(data):
             return None
@@ -96,7 +94,17 @@ def plain(data: bytes) -> Plain | None:
         elif parts or name not in _HARMLESS:
             return None
         position = end + 4
-    return Plain(width, height, *kind, b"".join(parts))
+    return Plain(*begin, b"".join(parts))
+
+
+@lru_cache(64)
+def _begin(data: bytes) -> tuple[int, int, str, int] | None:
+    """What the signature and the first chunk say: width, height, mode, channels."""
+    kind = _PLAIN.get(data[24:29])
+    if kind is None or not data.startswith(_BEFORE) or not _holds(data, 12, 29):
+        return None
+    width, height = _SIZE.unpack_from(data, 16)
+    return (width, height, *kind) if width * height else None
 
 
 def _holds(data: bytes, begin: int, end: int) -> bool:
@@ -117,7 +125,7 @@ def write(image: Images, icc: bytes = b"") -> bytes:
     if size <= _ONE_PACKET:
         rows = np.zeros((height, flat.shape[1] + 1), np.uint8)
         rows[:, 1:] = flat
-        pixels = _chunk(b"IDAT", _stored(rows.tobytes()))
+        pixels = _stored(rows.tobytes())
     elif size <= _LARGE:
         pixels = _chunk(b"IDAT", zlib.compress(_filtered(flat, 0, height).data, 1))
     else:
@@ -134,13 +142,21 @@ def _header(width: int, height: int, channels: int) -> bytes:
 
 
 def _stored(content: bytes) -> bytes:
-    """A zlib stream of one block of up to 65,535 bytes as they are (RFC 1950 and 1951, 3.2.4).
+    """A chunk with one zlib block of up to 65,535 bytes as they are (RFC 1950 and 1951, 3.2.4).
 
     zlib itself clears 128 KB of tables first, a core's fastest cache four times over.
     """
-    size = len(content)
+    begin, crc = _stored_begin(len(content))
     sum_ = zlib.adler32(content).to_bytes(4, "big")
-    return b"".join((_STORED.pack(b"x\x01\x01", size, size ^ 0xFFFF), content, sum_))
+    crc = zlib.crc32(sum_, zlib.crc32(content, crc))
+    return b"".join((begin, content, sum_, crc.to_bytes(4, "big")))
+
+
+@lru_cache(64)
+def _stored_begin(size: int) -> tuple[bytes, int]:
+    """What comes before the content of such a chunk, and its part of the chunk's sum."""
+    named = _STORED.pack(b"IDATx\x01\x01", size, size ^ 0xFFFF)
+    return (size + 11).to_bytes(4, "big") + named, zlib.crc32(named)
 
 
 def _filtered(flat: Images, top: int, end: int) -> Images:

@@ -139,19 +139,24 @@ class Served:
         run = await self._queues[verb].submit(channels.apart(batch), deadline=deadline)
         return run._replace(outputs=(channels.joined(run.outputs[0], batch.shape[-1]),))
 
-    async def run_each(
+    def run_each(
         self,
         verb: str,
         rows: Rows,
         *,
         deadline: float = math.inf,
         progress: Progress | None = None,
-    ) -> Batched:
+    ) -> Awaitable[Run | Batched]:
         """Rows of any mixture of shapes, those of one shape as one batch; large images in tiles."""
         if progress:
             progress.expect(sum(self._steps(verb, row) for row in rows))
-        if not isinstance(rows, list):
-            return Batched(*await self._run(verb, rows, deadline, progress))
+        if isinstance(rows, list):
+            return self._run_groups(verb, rows, deadline, progress)
+        return self._run(verb, rows, deadline, progress)
+
+    async def _run_groups(
+        self, verb: str, rows: list[Array], deadline: float, progress: Progress | None
+    ) -> Batched:
         made: list[tuple[Array, ...]] = [()] * len(rows)
         queue, infer, images = 0.0, 0.0, 0
         for places in self._groups(verb, rows):

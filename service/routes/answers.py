@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
@@ -119,21 +120,21 @@ async def pictures(
     `kept` has what goes with each into a file; an array has no place for it.
     """
     assert not isinstance(made, list)  # of several sizes, as `image_kinds` does not offer
-    batch: Images = made
-
-    def write() -> bytes:
-        if kind == NPY:
-            return npy.write(np.asarray(flat(batch, kept)))
-        if kind == GIF:
-            return images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS)
-        sheet = batch[0] if len(batch) == 1 else images.grid(batch, columns=columns)
-        longest = images.LONGEST_SIDE[kind]
-        if max(sheet.shape) > longest:
-            raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
-        return images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None)
-
-    body = await aside(write, pixels=batch.size // (COPYING if kind == NPY else 1))
+    pixels = made.size // (COPYING if kind == NPY else 1)
+    body = await aside(_file, kind, made, columns, kept, pixels=pixels)
     return binary(kind, body, served, headers)
+
+
+def _file(kind: str, batch: Images, columns: int | None, kept: Keeps) -> bytes:
+    if kind == NPY:
+        return npy.write(np.asarray(flat(batch, kept)))
+    if kind == GIF:
+        return images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS)
+    sheet = batch[0] if len(batch) == 1 else images.grid(batch, columns=columns)
+    longest = images.LONGEST_SIDE[kind]
+    if max(sheet.shape) > longest:
+        raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
+    return images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None)
 
 
 def binary(
@@ -154,6 +155,11 @@ class _Binary(Response):
             *((name.lower().encode(), value.encode("latin-1")) for name, value in more.items()),
             *served.names,
         ]
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        begin = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(begin)
+        await send({"type": "http.response.body", "body": self.body})
 
 
 async def base64_png(made: Rows, kept: Keeps = None) -> list[str]:

@@ -75,8 +75,11 @@ async def read_upload(
     content_type, media_type = media_type_of(request, taken)
     body = await read_body(request, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        decoded, kept = await _decode(request, [body], straight, declared=media_type)
-        return Upload("image", together(decoded), kept=kept)
+        image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
+        count = image.width * image.height
+        visit_of(request.scope).share.take(3 * count)
+        array, beside = await aside(_pixels, image, straight, pixels=count)
+        return Upload("image", array[None], kept=[beside] if beside else None)
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
     kind: Kind
@@ -137,7 +140,8 @@ async def read_body(request: Request, limit: int) -> bytes:
         UnsupportedMedia: it is compressed.
     """
     headers = visit_of(request.scope).headers
-    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+    encoding = headers.get(b"content-encoding")
+    if encoding and encoding.lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
@@ -228,7 +232,6 @@ async def _decode(
     encoded: Sequence[bytes],
     straight: bool,
     *,
-    declared: str | None = None,
     images_sent: int = 1,
 ) -> tuple[list[Images], list[Kept | None] | None]:
     """The pixels of encoded images, of which those after the first `images_sent` are references.
@@ -238,7 +241,6 @@ async def _decode(
     Raises:
         TooLarge: more pixels than are taken in one request; none was decoded then.
         Overloaded: more pixels than all requests together may hold; none was decoded then.
-        UnsupportedMedia: it is not of the media type that was declared.
         Unprocessable: an image that is none; where there are several, the detail names its place.
     """
 
@@ -248,11 +250,6 @@ async def _decode(
         for i, data in enumerate(encoded):
             try:
                 image = images.open_image(data, max_pixels=left)
-                found = images.media_type(image)
-                if declared and found != declared:
-                    raise UnsupportedMedia(
-                        f"Content-Type says {declared}, but the body is {found}: send it as {found}"
-                    )
             except RequestError as error:
                 raise _placed(error, i, len(encoded), images_sent) from error.__cause__
             left -= image.width * image.height
@@ -263,7 +260,7 @@ async def _decode(
         decoded, beside = list[Images](), list[Kept | None]()
         for i, image in enumerate(opened):
             try:
-                array, kept = images.straight(image) if straight else (images.pixels(image), None)
+                array, kept = _pixels(image, straight)
             except RequestError as error:
                 raise _placed(error, i, len(opened), images_sent) from error.__cause__
             decoded.append(array)
@@ -274,6 +271,20 @@ async def _decode(
     count = sum(image.width * image.height for image in opened)
     visit_of(request.scope).share.take(3 * count)
     return await aside(pixels, pixels=count)
+
+
+def _opened(body: bytes, max_pixels: int, declared: str) -> Opened:
+    image = images.open_image(body, max_pixels=max_pixels)
+    found = images.media_type(image)
+    if found != declared:
+        raise UnsupportedMedia(
+            f"Content-Type says {declared}, but the body is {found}: send it as {found}"
+        )
+    return image
+
+
+def _pixels(image: Opened, straight: bool) -> tuple[Images, Kept | None]:
+    return images.straight(image) if straight else (images.pixels(image), None)
 
 
 def _placed(error: RequestError, place: int, count: int, images_sent: int) -> RequestError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -17,6 +17,7 @@ from service.metrics import Metrics
 from service.rows import Rows
 from service.served import Batched, Served
 from service.settings import Settings
+from service.turns import Run
 from service.visit import Visit, visit_of
 
 T = TypeVar("T")
@@ -32,9 +33,9 @@ def catalog_of(request: Request) -> Catalog:
     return catalog
 
 
-async def aside(work: Callable[[], T], *, pixels: int) -> T:
+async def aside(work: Callable[..., T], *given: Any, pixels: int) -> T:  # noqa: ANN401
     """Does the work, in another thread where it is much: the event loop serves others then."""
-    return work() if pixels <= INLINE_PIXELS else await asyncio.to_thread(work)
+    return work(*given) if pixels <= INLINE_PIXELS else await asyncio.to_thread(work, *given)
 
 
 async def run_each(
@@ -74,7 +75,7 @@ def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels
     )
 
 
-async def _in_time(request: Request, visit: Visit, answer: Coroutine[Any, Any, T]) -> T:
+async def _in_time(request: Request, visit: Visit, answer: Awaitable[T]) -> T:
     """The answer, unless its deadline comes or its caller leaves first.
 
     What it still has in a queue is dropped then. Nearly every answer is there before anybody
@@ -127,7 +128,7 @@ def _too_late(visit: Visit) -> DeadlineExceeded:
 
 
 def _count(
-    visit: Visit, metrics: Metrics, served: Served, verb: str, images: int, run: Batched
+    visit: Visit, metrics: Metrics, served: Served, verb: str, images: int, run: Run | Batched
 ) -> None:
     card, timing = served.manifest, visit.timing
     visit.ran = time.perf_counter()

@@ -73,15 +73,18 @@ class NoiseTold(NamedTuple):
         }
 
 
+_NOTHING = NoiseTold()
+
+
 async def noise_told(request: Request, served: Served, noisy: Rows, cleaned: Rows) -> NoiseTold:
     """What the answer says of the noise; nothing for models of one size, and small images.
 
     Only a model for pictures of any size is asked: the digits of the others are too small to say.
     """
     if served.manifest.image.height is not None:
-        return NoiseTold()
+        return _NOTHING
     if not any(is_enough(height, width) for height, width, _ in shapes(noisy)):
-        return NoiseTold()
+        return _NOTHING
     found = await aside(lambda: list(map(noise.measure, noisy, cleaned)), pixels=size(noisy))
     stds = [None if each is None else round(each.std, 2) for each in found]
     known = served.manifest.noise_kurtosis_percentiles
