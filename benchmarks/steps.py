@@ -71,7 +71,7 @@ class Steps:
 async def count(connections: int, rounds: int) -> Steps:
     """The steps of `rounds` pictures over each connection, which come all at once."""
     board = Board(1)
-    settings = Settings()
+    settings = Settings(linger_microseconds=0)  # how often it looks is a matter of time
     config = uvicorn.Config(
         lambda: loaded_app(settings, board, 0),
         factory=True,

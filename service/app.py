@@ -18,6 +18,7 @@ from service import problems, runtime, tracing
 from service.board import Board
 from service.catalog import Catalog
 from service.gate import Gate
+from service.lingering import Lingering
 from service.metrics import Metrics
 from service.middleware import PROBES, Observe
 from service.refusals import Refusals
@@ -106,6 +107,7 @@ def create_app(
             "settings": settings,
             "refusals": app.state.refusals,
             "entrance": app if traces else _entrance(app),
+            "lingering": Lingering(settings.linger_microseconds / 1e6),
         }
         await app.state.worker.stop()
         models.close()

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.cycles import Cycle, parts_of, rendered
+from service.lingering import Lingering
 from service.refusals import Refusals
 from service.settings import Settings
 
@@ -35,8 +36,8 @@ _PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 class Connection(HttpToolsProtocol):
     """What uvicorn calls for each connection (`http=` of its configuration).
 
-    The lifespan's state must hold `settings`, `refusals` and `entrance`: the application as it
-    is called for a request that no proxy has passed on.
+    The lifespan's state must hold `settings`, `refusals`, `lingering` and `entrance`: the
+    application as it is called for a request that no proxy has passed on.
     """
 
     cycle: Cycle
@@ -50,6 +51,7 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._lingering: Lingering = self.app_state["lingering"]
         self._entrance: ASGI3Application = self.app_state["entrance"]
         self._limits: Settings = self.app_state["settings"]
         self._most = self._limits.max_head_bytes
@@ -59,14 +61,13 @@ class Connection(HttpToolsProtocol):
         self._expected = "head"  # or "body"; "" while no more of a request is to come
         self._timed = ""  # what `_timer` watches over
         self._timer: asyncio.TimerHandle | None = None
-        self._body_since = 0.0
+        self._body_since = self._idle_since = 0.0
         self._received = 0  # bytes since the timer last looked
         self._packet = 0  # bytes of what was received last
         self._head_unread = 0  # bytes of the head in packets after its first
         self._refusal: tuple[int, str, str] | None = None
         self._running: Cycle | None = None  # `cycle` may be a later one, in a queue
         self._unread: asyncio.TimerHandle | None = None
-        self._idle_since = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
     # What the transport calls
@@ -140,8 +141,7 @@ class Connection(HttpToolsProtocol):
         if len(headers) > (most := self._limits.max_headers):
             raise self._fault(431, "head", f"up to {most} headers are taken")
         if len(self.pipeline) >= _MOST_PIPELINED:
-            detail = f"up to {_MOST_PIPELINED} requests may be sent ahead"
-            raise self._fault(400, "pipelined", detail)
+            raise self._fault(400, "pipelined", f"up to {_MOST_PIPELINED} may be sent ahead")
         path, raw_path, query = parts_of(self.url)
         before, version = self.cycle, parser.get_http_version()
         named = dict(headers)
@@ -204,6 +204,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Cycle, app: ASGI3Application) -> None:  # type: ignore[override]
         self._running = cycle
+        self._lingering.end()
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -218,6 +219,8 @@ class Connection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        if len(self.tasks) == 1:
+            self._lingering.begin(self.loop)
         self._idle_since = self.loop.time()
         if self._idle is None:  # one timer again and again: to make one takes as long as a header
             self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_at_idleness)
@@ -298,12 +301,13 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._refusals.add(reason)
+        path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
         # A caller must not take this for the answer to what it sent before.
         if self._running is None or self._running.response_complete:
-            self.transport.write(rendered(status, detail, self._path(), headers))
+            self.transport.write(rendered(status, detail, path, headers))
         elif self._running is self.cycle and self._expected == "body":
             if not self.cycle.response_started:
-                self.transport.write(rendered(status, detail, self._path(), headers))
+                self.transport.write(rendered(status, detail, path, headers))
             self.cycle.scope["state"]["refused"] = status
         self._depart()
         self.transport.close()
@@ -313,7 +317,3 @@ class Connection(HttpToolsProtocol):
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.wake()
-
-    def _path(self) -> str:
-        url = bytes(getattr(self, "url", b""))
-        return url.partition(b"?")[0].decode("latin-1")

@@ -101,6 +101,13 @@ class Settings(BaseSettings):
     min_body_rate: int = Field(
         1024, ge=0, description="bytes a second at which a body must come, else 408"
     )
+    linger_microseconds: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="how long a process stays awake for the next request after an answer, with "
+        "nothing else to do; 0: not at all",
+    )
     write_timeout: Annotated[float, Field(gt=0)] = Field(
         30.0, description="seconds a caller may leave an answer unread before it is given up"
     )

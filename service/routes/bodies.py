@@ -141,7 +141,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     headers = visit_of(request.scope).headers
     encoding = headers.get(b"content-encoding")
-    if encoding and encoding.lower() != b"identity":
+    if encoding is not None and encoding.lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
