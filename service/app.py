@@ -35,6 +35,7 @@ from service.routes import (
     server_settings,
 )
 from service.routes.route import Verbs
+from service.routes.watching import Watch
 from service.settings import Settings
 from service.worker import Worker
 
@@ -102,6 +103,7 @@ def create_app(
         app.state.catalog = models
         app.state.worker = Worker(models, app.state.metrics, settings, app.state.board, slot)
         app.state.worker.start()
+        app.state.watch = Watch()
         # What each connection needs to know.
         yield {
             "settings": settings,

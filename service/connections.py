@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
             self.server_state.default_headers,
             self.on_response_complete,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
-            expect_100_continue=named.get(b"expect", b"").lower() == b"100-continue",
+            expect_100_continue=b"expect" in named and named[b"expect"].lower() == b"100-continue",
         )
         self._heading = False
         self._expected = "body"

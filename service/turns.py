@@ -107,7 +107,9 @@ class Turns:
     def add(self, job: Job, expected: float) -> None:
         """Lets a job of so many expected seconds wait."""
         batch, count = job.batch, job.count
-        (self._small if 4 * count <= self._turn(batch) else self._large).append(job)
+        # What is few of a network's best is a quarter of any turn: most requests, and soon seen.
+        few = 8 * count <= self._max_batch and 8 * batch.size <= _BEST_NUMBERS
+        (self._small if few or 4 * count <= self._turn(batch) else self._large).append(job)
         self.backlog.add(count, batch.nbytes, expected)
 
     def put_back(self, part: Part, count: int) -> None:

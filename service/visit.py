@@ -28,6 +28,7 @@ class Visit:
     ran = 0.0  # when its last run ended
     deadline = 0.0  # when its answer would be of no use; 0 before anybody asked
     allowed = 0.0  # the seconds that the deadline is made of
+    over: Exception | None = None  # why nobody waits for its answer any more
     model = ""  # NAME/VERSION
     caller = ""  # the name of its API key
     trace_id = ""

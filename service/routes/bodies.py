@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -71,13 +71,14 @@ async def read_upload(
         TooLarge: too many bytes, images or pixels.
         Unprocessable: an image that is none; in a batch the detail names its place.
     """
+    visit = visit_of(request.scope)
     settings: Settings = request.app.state.settings
-    content_type, media_type = media_type_of(request, taken)
-    body = await read_body(request, settings.max_body_bytes)
+    content_type, media_type = media_type_of(visit.headers, taken)
+    body = await read_body(request, visit.headers, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
         image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
         count = image.width * image.height
-        visit_of(request.scope).share.take(3 * count)
+        visit.share.take(3 * count)
         array, beside = await aside(_pixels, image, straight, pixels=count)
         return Upload("image", array[None], kept=[beside] if beside else None)
     if media_type == npy.MEDIA_TYPE:
@@ -109,13 +110,13 @@ async def read_upload(
     )
 
 
-def media_type_of(request: Request, taken: Collection[str]) -> tuple[str, str]:
-    """The content type of the request's body as it was sent, and its media type.
+def media_type_of(headers: Mapping[bytes, bytes], taken: Collection[str]) -> tuple[str, str]:
+    """The content type of a request's body as it was sent, and its media type.
 
     Raises:
         UnsupportedMedia: it is not one of `taken`; the detail lists them.
     """
-    content_type, media_type = _read(visit_of(request.scope).headers.get(b"content-type", b""))
+    content_type, media_type = _read(headers.get(b"content-type", b""))
     if media_type not in taken:
         accepted = ", ".join(taken)
         raise UnsupportedMedia(
@@ -132,14 +133,13 @@ def _read(sent: bytes) -> tuple[str, str]:
     return content_type, _ALIASES.get(media_type, media_type)
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, headers: Mapping[bytes, bytes], limit: int) -> bytes:
     """The whole body, refused as soon as it is known to exceed `limit` bytes.
 
     Raises:
         TooLarge: it does.
         UnsupportedMedia: it is compressed.
     """
-    headers = visit_of(request.scope).headers
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")

@@ -16,6 +16,7 @@ from service.routes.bodies import malformed_json, media_type_of, read_body
 from service.routes.running import aside
 from service.routes.schemas import LatentsJson
 from service.settings import Settings
+from service.visit import visit_of
 
 Floats = NDArray[np.float32]
 TAKEN = ("application/json", npy.MEDIA_TYPE)
@@ -34,9 +35,10 @@ async def read_latents(request: Request) -> tuple[str, list[Floats]]:
         TooLarge: too many bytes or images.
         Unprocessable: NaN, infinite or huge numbers; the detail names the place.
     """
+    headers = visit_of(request.scope).headers
     settings: Settings = request.app.state.settings
-    _, media_type = media_type_of(request, TAKEN)
-    body = await read_body(request, settings.max_body_bytes)
+    _, media_type = media_type_of(headers, TAKEN)
+    body = await read_body(request, headers, settings.max_body_bytes)
     kind, parse = ("npy", _npy) if media_type == npy.MEDIA_TYPE else ("json", _json)
     return kind, await aside(lambda: _checked(parse(body), settings.max_images), pixels=len(body))
 
