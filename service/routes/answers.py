@@ -152,9 +152,10 @@ class _Binary(Response):
         self.raw_headers = [
             (b"content-length", b"%d" % len(body)),
             (b"content-type", kind.encode()),
-            *((name.lower().encode(), value.encode("latin-1")) for name, value in more.items()),
             *served.names,
         ]
+        for name, value in more.items():
+            self.raw_headers.append((name.lower().encode(), value.encode("latin-1")))
 
     async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
         begin = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
