@@ -46,10 +46,15 @@ class Model:
         self.decoder = decoder
         self.classifier = classifier
         self.sampler = sampler
-        # Asking a session for its tensors' names takes as long as asking it to run a small one.
+        # Asking a session for its tensors' names takes as long as asking it to run a small one;
+        # and what its Python checks of them before each run, the runtime itself checks again.
         graphs = (encoder, decoder, classifier)
-        self._names = {
-            graph: (graph.get_inputs()[0].name, [output.name for output in graph.get_outputs()])
+        self._runs = {
+            graph: (
+                getattr(graph, "_sess", graph).run,
+                graph.get_inputs()[0].name,
+                [output.name for output in graph.get_outputs()],
+            )
             for graph in graphs
             if graph
         }
@@ -130,6 +135,6 @@ class Model:
         batch: NDArray[Any],
         options: ort.RunOptions | None = None,
     ) -> list[NDArray[Any]]:
-        taken, given = self._names[session]
-        outputs: list[NDArray[Any]] = session.run(given, {taken: batch}, options)
+        run, taken, given = self._runs[session]
+        outputs: list[NDArray[Any]] = run(given, {taken: batch}, options)
         return outputs
