@@ -8,7 +8,8 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from service.manifest import ImageShape
-from tests.toys import _graph, _publish
+from tests.toy_graphs import graph
+from tests.toys import _publish
 
 HANG, FAIL = 255, 254
 _FEW = (
@@ -35,7 +36,7 @@ def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) ->
             helper.make_tensor_value_info("after", TensorProto.FLOAT, []),
         ],
     )
-    encoder = _graph(
+    encoder = graph(
         [
             helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMax", ["floats"], ["brightest"], keepdims=0),
@@ -61,7 +62,7 @@ def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) ->
             "one_zero": np.zeros(1, np.float32),
         },
     )
-    decoder = _graph(
+    decoder = graph(
         [
             helper.make_node("Round", ["latents"], ["rounded"]),
             helper.make_node("Clip", ["rounded", "zero", "white"], ["clipped"]),
