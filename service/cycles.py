@@ -77,7 +77,7 @@ class Cycle(RequestResponseCycle):
         if self.waiting_for_100_continue and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
-        if self.flow.read_paused and not self.response_complete:
+        if self.flow.read_paused and not (self.disconnected or self.response_complete):
             self.flow.resume_reading()
         while not (self._news or self.disconnected or self.response_complete):
             self._woken = self._woken or asyncio.Event()
