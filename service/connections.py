@@ -141,9 +141,7 @@ class Connection(HttpToolsProtocol):
         if len(headers) > (most := self._limits.max_headers):
             raise self._fault(431, "head", f"up to {most} headers are taken")
         if len(self.pipeline) >= _MOST_PIPELINED:
-            raise self._fault(
-                400, "pipelined", f"up to {_MOST_PIPELINED} requests may be sent ahead"
-            )
+            raise self._fault(400, "pipelined", f"up to {_MOST_PIPELINED} requests are taken ahead")
         path, raw_path, query = parts_of(self.url)
         before, version = self.cycle, parser.get_http_version()
         named = dict(headers)
