@@ -2,7 +2,7 @@
 
 Scaling, rounding and clipping are inside the graphs. The same weights give the same bytes.
 Weights lie in the file as float16 and are cast to float32 when it is loaded: half the bytes, and
-everything is computed as before.
+everything is computed as before. A network that rounding its weights would change keeps them whole.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from service.model import Model
 from training.errors import ExportError
 from training.networks import Autoencoder, Shape
+
+log = logging.getLogger(__name__)
 
 OPSET = 21
 _BATCHES = (1, 2, 7, 64)
@@ -63,7 +65,8 @@ def export(net: Autoencoder, shape: Shape, folder: Path) -> None:
     """Writes encoder.onnx and decoder.onnx into `folder`, and checks them against `net`.
 
     Raises:
-        ExportError: they differ from the network by more than float16 weights explain.
+        ExportError: they differ from the network by more than float16 weights explain, with
+            float32 weights too.
     """
     net = net.to("cpu").eval()
     encoder, decoder = FromImages(net.encoder).eval(), ToImages(net.decoder).eval()
@@ -79,9 +82,18 @@ def export(net: Autoencoder, shape: Shape, folder: Path) -> None:
     sized = {**dims, 1: "height", 2: "width"} if net.any_size else dims
     mapped = {**dims, 2: "latent_height", 3: "latent_width"} if net.any_size else dims
     outputs = ["latents", "log_variances"] if net.variational else ["latents"]
-    write(encoder, images, folder / "encoder.onnx", "images", outputs, sized)
-    write(decoder, latents, folder / "decoder.onnx", "latents", ["images"], mapped)
-    verify(net, shape, folder)
+
+    def attempt(*, halve: bool) -> None:
+        to, back = folder / "encoder.onnx", folder / "decoder.onnx"
+        write(encoder, images, to, "images", outputs, sized, halve=halve)
+        write(decoder, latents, back, "latents", ["images"], mapped, halve=halve)
+        verify(net, shape, folder)
+
+    try:
+        attempt(halve=True)
+    except ExportError as error:
+        log.warning("its weights are kept as float32: with float16, %s", error)
+        attempt(halve=False)
 
 
 def write(
@@ -91,8 +103,14 @@ def write(
     name: str,
     outputs: Sequence[str],
     dims: dict[int, str],
+    *,
+    halve: bool = True,
 ) -> None:
-    """Exports `module` with one input called `name`, whose axes `dims` may have any length."""
+    """Exports `module` with one input called `name`, whose axes `dims` may have any length.
+
+    Raises:
+        ExportError: it has weights that no float16 can hold, and shall be halved.
+    """
     with warnings.catch_warnings():
         # The exporter's own deprecations, which we can do nothing about.
         warnings.simplefilter("ignore")
@@ -109,7 +127,9 @@ def write(
             verbose=False,
         )
     assert program is not None
-    model = _halved(_stripped(program.model_proto))
+    model = _stripped(program.model_proto)
+    if halve:
+        model = _halved(model)
     onnx.checker.check_model(model, full_check=True)
     # Protobuf promises an order for its map fields only if asked for it.
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -138,7 +158,7 @@ def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         name, stored = weight.name, f"{weight.name}.half"
         if float(np.abs(values).max()) > float(np.finfo(np.float16).max):
-            raise ExportError(f"{name} has weights too large for float16; was its training stable?")
+            raise ExportError(f"{name} has weights too large for float16")
         weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
         casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
     nodes = list(model.graph.node)
