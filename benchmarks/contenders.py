@@ -35,6 +35,7 @@ class Contender:
     model_in_path: bool = False
     wrap: Callable[[bytes], tuple[bytes, str]] = lambda body: (body, PNG)
     environment: Mapping[str, str] = field(default_factory=dict)
+    busy: bool = False  # at rest too: measured while no other is up
 
     def singles(self) -> list[Request]:
         """64 different digits."""
@@ -144,8 +145,9 @@ PEERS = (
         ],
         ("bentoml", *_ORT),
         environment={"BENTOML_DO_NOT_TRACK": "True"},
+        busy=True,
     ),
-    Contender("ray", _module("ray_app"), ("ray[serve]", *_ORT)),
+    Contender("ray", _module("ray_app"), ("ray[serve]", *_ORT), busy=True),
     Contender(
         "mlserver",
         _mlserver,

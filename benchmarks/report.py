@@ -83,8 +83,9 @@ of their own. The load comes from a process of its own on a core of its own
 (`benchmarks/load.py`); servers have one core, whatever they start there.
 
 {date}, commit {commit}; {processor}, {cores}; {system}, Python {python}. Medians of {rounds}
-interleaved rounds of {seconds:g} s; ± is half of the range over the rounds. The machine's load
-before the first round was {load_before}: compare within a table only.
+interleaved rounds of {seconds:g} s; ± is half of the range over the rounds, or between the
+quartiles of turns. The machine's load before the first round was {load_before}: compare within a
+table only.
 
 Versions: {versions}.
 {skipped}
@@ -99,8 +100,9 @@ Versions: {versions}.
 
 Closed loop over connections that stay open, 64 different digits in turn. `floor` is a bare ASGI
 application on uvicorn that reads the body and answers a fixed PNG; MLServer gets the same PNGs in
-the JSON of its own protocol. The first eight answers of each server are compared with
-onnxruntime's. Request logs are off everywhere.
+the JSON of its own protocol. Servers are up side by side and take turns, {turns} in a round; but
+BentoML and Ray work at rest too, and have the core for themselves. The first eight answers of each
+server are compared with onnxruntime's. Request logs are off everywhere.
 
 | server | requests/s at 1 connection | 8 | 64 | p50, p99 ms at 8 | CPU µs each at 64 | failed |
 |---|---|---|---|---|---|---|
@@ -134,7 +136,7 @@ def page(figures: Mapping[str, Any]) -> str:
     slices = [f"{_number(figure)} (in slices of {size})" for size, figure in best]
     return _PAGE.format(
         **figures["hardware"],
-        **{name: figures[name] for name in ("date", "commit", "rounds", "seconds")},
+        **{name: figures[name] for name in ("date", "commit", "rounds", "seconds", "turns")},
         versions=", ".join(sorted(set(figures["versions"].values()))),
         skipped="".join(f"Left out: {name} ({why}).\n" for name, why in figures["skipped"].items()),
         promises="\n".join(_promise(*promise) for promise in ratios(figures).values()),

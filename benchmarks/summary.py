@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_MANY = 8
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -19,8 +21,11 @@ class Figure:
 
     @property
     def spread(self) -> float:
-        """Half of the range over the rounds, as a share of the median."""
-        return (max(self.values) - min(self.values)) / 2 / self.median if self.median else 0.0
+        """Half of the range, as a share of the median; of many values, between their quartiles."""
+        low, high = min(self.values), max(self.values)
+        if len(self.values) >= _MANY:
+            low, _, high = statistics.quantiles(self.values, n=4)
+        return (high - low) / 2 / self.median if self.median else 0.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,10 @@ from benchmarks.load import Measured, Request, closed_loop, open_loop
 from benchmarks.processes import Running, serving
 from benchmarks.report import CONNECTIONS
 from benchmarks.summary import percentile
+
+# Turns that each server has in a round, and ports that each may use.
+TURNS = 5
+_PORTS_EACH = 5
 
 
 @dataclass
@@ -41,25 +45,33 @@ class Bench:
 
     @contextmanager
     def up(
-        self, contender: Contender, first: Request, model: str = payloads.DIGITS_MODEL
+        self,
+        contender: Contender,
+        first: Request,
+        model: str = payloads.DIGITS_MODEL,
+        place: int = 0,
     ) -> Iterator[Running]:
-        """The server, once it answers the first request well."""
+        """The server, once it answers the first request well; in a place beside others'."""
+        port = self.port + _PORTS_EACH * place
         environment = {**contender.environment, "BENCHMARK_MODEL": str(payloads.folder(model))}
-        command = contender.command(contender.bin, self.port)
+        command = contender.command(contender.bin, port)
         with serving(
             contender.name,
             command,
-            self.port,
+            port,
             cores=self.cores,
             ready=lambda address: answers(address, first) is not None,
             environment=environment,
         ) as running:
             yield running
 
-    def closed(self, server: Running, requests: Sequence[Request], connections: int) -> Measured:
-        """A closed loop from the client's process."""
+    def closed(
+        self, server: Running, requests: Sequence[Request], connections: int, share: float = 1.0
+    ) -> Measured:
+        """A closed loop from the client's process, for so much of the usual time."""
+        seconds = share * self.seconds
         job = self.client.submit(
-            closed_loop, server.address, requests, connections=connections, seconds=self.seconds
+            closed_loop, server.address, requests, connections=connections, seconds=seconds
         )
         return job.result()
 
@@ -88,25 +100,44 @@ def answers(address: tuple[str, int], request: Request) -> bytes | None:
         connection.close()
 
 
-def singles(bench: Bench, contender: Contender) -> None:
-    """One 28x28 PNG in, PNG out, at every number of connections; and what is held at rest."""
-    requests = contender.singles()
-    with bench.up(contender, requests[0]) as server:
-        if contender.name != "floor":
-            check(server, requests)
-        bench.closed(server, requests, 8)  # warms up
+def singles(bench: Bench, contenders: Sequence[Contender]) -> dict[str, str]:
+    """One 28x28 PNG in, PNG out, at every number of connections; why a contender could not.
+
+    All are up at once, and each has a fraction of a second in turn: what shakes the machine for
+    some seconds shakes them all.
+    """
+    with ExitStack() as stack:
+        servers, failed = list[tuple[Running, list[Request]]](), dict[str, str]()
+        for place, contender in enumerate(contenders):
+            requests = contender.singles()
+            try:
+                server = stack.enter_context(bench.up(contender, requests[0], place=place))
+                if contender.name != "floor":
+                    check(server, requests)
+            except RuntimeError as error:
+                failed[contender.name] = str(error)
+                continue
+            bench.closed(server, requests, 8)  # warms up
+            servers.append((server, requests))
         for connections in CONNECTIONS:
-            before = server.weight().cpu_seconds
-            measured = bench.closed(server, requests, connections)
-            spent = server.weight().cpu_seconds - before
-            name = f"{contender.name}/single/{connections}"
-            bench.note(f"{name}/rate", measured.answered / measured.seconds)
-            bench.note(f"{name}/failed", measured.failed)
-            if measured.answered:
-                latencies = measured.latencies["single"]
-                bench.note(f"{name}/p50_ms", percentile(latencies, 50) * 1000)
-                bench.note(f"{name}/p99_ms", percentile(latencies, 99) * 1000)
-                bench.note(f"{name}/cpu_us", spent / measured.answered * 1e6)
+            for _ in range(TURNS):
+                for server, requests in servers:
+                    _turn(bench, server, requests, connections)
+    return failed
+
+
+def _turn(bench: Bench, server: Running, requests: Sequence[Request], connections: int) -> None:
+    before = server.weight().cpu_seconds
+    measured = bench.closed(server, requests, connections, 1 / TURNS)
+    spent = server.weight().cpu_seconds - before
+    name = f"{server.name}/single/{connections}"
+    bench.note(f"{name}/rate", measured.answered / measured.seconds)
+    bench.note(f"{name}/failed", measured.failed)
+    if measured.answered:
+        latencies = measured.latencies["single"]
+        bench.note(f"{name}/p50_ms", percentile(latencies, 50) * 1000)
+        bench.note(f"{name}/p99_ms", percentile(latencies, 99) * 1000)
+        bench.note(f"{name}/cpu_us", spent / measured.answered * 1e6)
 
 
 def check(server: Running, requests: Sequence[Request]) -> None:

@@ -26,6 +26,10 @@ def test_median_and_spread():
     assert figure.spread == 0.5
 
 
+def test_one_turn_of_many_that_something_shook_says_little_of_their_spread():
+    assert Figure((10.0,) * 9 + (90.0,)).spread == 0.0
+
+
 def test_ratios_are_round_by_round():
     assert ratio(Figure((10.0, 40.0)), Figure((5.0, 10.0))).values == (2.0, 4.0)
     with pytest.raises(ValueError, match="longer"):
