@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service import problems, runtime, tracing
 from service.board import Board
@@ -108,7 +110,7 @@ def create_app(
         yield {
             "settings": settings,
             "refusals": app.state.refusals,
-            "entrance": app if traces else _entrance(app),
+            "entrance": partial(_entrance, app, traced=traces is not None),
             "lingering": Lingering(settings.linger_microseconds / 1e6),
         }
         await app.state.worker.stop()
@@ -177,11 +179,16 @@ def _put_in_front(app: FastAPI, front: Callable[[ASGIApp], ASGIApp]) -> None:
     app.build_middleware_stack = stack  # type: ignore[method-assign]
 
 
-def _entrance(app: FastAPI) -> ASGIApp:
-    """The application's layers themselves, for requests that are not traced.
+def _entrance(app: FastAPI, served: ASGIApp, *, traced: bool) -> ASGIApp:
+    """What to call of the application that is `served`, where no proxy has passed a request on.
 
-    FastAPI and Starlette ask first whether to trace, and whether they have layers yet.
+    That is `app` itself, or what somebody has put around it. FastAPI and Starlette ask first
+    whether to trace, and whether they have layers yet: what is not traced goes to its layers.
     """
+    if isinstance(served, ProxyHeadersMiddleware):
+        served = served.app  # type: ignore[assignment]  # uvicorn has types of its own
+    if traced or served is not app:
+        return served
     layers = app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
 
     def enter(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -36,8 +36,8 @@ _PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 class Connection(HttpToolsProtocol):
     """What uvicorn calls for each connection (`http=` of its configuration).
 
-    The lifespan's state must hold `settings`, `refusals`, `lingering` and `entrance`: the
-    application as it is called for a request that no proxy has passed on.
+    The lifespan's state must hold `settings`, `refusals`, `lingering` and `entrance`: how
+    the application is called for a request that no proxy has passed on.
     """
 
     cycle: Cycle
@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._lingering: Lingering = self.app_state["lingering"]
-        self._entrance: ASGI3Application = self.app_state["entrance"]
+        self._entrance: ASGI3Application = self.app_state["entrance"](self.app)
         self._limits: Settings = self.app_state["settings"]
         self._most = self._limits.max_head_bytes
         self._refusals: Refusals = self.app_state["refusals"]
