@@ -90,8 +90,9 @@ async def test_the_asynchronous_client_does_so_too_and_others_go_on_meanwhile(sc
     with scripted(busy("1")) as (url, app):
         async with AsyncClient(url) as client, anyio.create_task_group() as tasks:
             tasks.start_soon(client.denoise, GREY)
-            while not app.callers:
-                await anyio.sleep(0.01)
+            with anyio.fail_after(10):
+                while not app.callers:
+                    await anyio.sleep(0.01)
             started = time.monotonic()
             assert await client.live()
             assert time.monotonic() - started < 1
