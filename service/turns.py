@@ -23,7 +23,8 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a network runs best with (64 of 32x32, or 16 in colour; `benchmarks.raw`).
+# no fewer images than a network runs best with (64 of 32x32, or 16 in colour; `benchmarks.raw`),
+# which always fit in one run.
 _TURN_SECONDS = 0.0005
 _BEST_NUMBERS = 64 * 32 * 32
 
