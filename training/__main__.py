@@ -76,7 +76,10 @@ def _parser() -> argparse.ArgumentParser:
             "--data", metavar="ROOT", help="folder of the data sets, or folder:PATH of pictures"
         )
         command.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
-        command.add_argument("--threads", type=int, default=2)
+        command.add_argument(
+            "--threads", type=int, default=2,
+            help="of one training; 1 is faster where other programs want the cores",
+        )  # fmt: skip
         if name == "classify":
             kinds = [kind.name for kind in CLASSIFIERS]
             command.add_argument("--classifier", nargs="+", choices=kinds, help="not all of them")
