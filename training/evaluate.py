@@ -27,8 +27,6 @@ from training.reported import REPORTED, Reported
 from training.seeds import named
 
 Array = NDArray[np.uint8]
-# Enough for 37,000 coefficients: 2,000 CIFAR-10 pictures hold 1.2 million patches.
-_FILTER_IMAGES = 2000
 _LIVE = 1e-2
 # A server runs the known image at every check of its health.
 _KNOWN_SIDE = 64
@@ -112,7 +110,7 @@ _FILTERS: dict[tuple[str, str], linear.PatchFilter] = {}
 def _filter(recipe: Recipe, name: str, spec: str, dataset: Dataset) -> linear.PatchFilter:
     if (name, spec) not in _FILTERS:
         train, _ = recipe.split(dataset)
-        originals = train.pixels[:_FILTER_IMAGES].cpu().numpy()
+        originals = train.pixels[: linear.IMAGES].cpu().numpy()
         _FILTERS[name, spec] = linear.fit(_corrupted(originals, spec, "filter"), originals)
     return _FILTERS[name, spec]
 

@@ -1,4 +1,4 @@
-"""The commands beside training: search, sweep, figures and report."""
+"""The commands beside training: search, sweep, baselines, figures and report."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from service import manifest
 from service.manifest import FILE, Manifest
 from training import (
+    baselines,
     cards,
     data,
     drawings,
@@ -58,6 +59,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.set_defaults(run=_search)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
     sweeping.set_defaults(run=_sweep)
+    comparing = commands.add_parser(
+        "baselines", help="doing nothing and a linear filter, under the reports' own corruptions"
+    )
+    comparing.set_defaults(run=_baselines)
     drawing = commands.add_parser("figures", help="cards, maps and figures of the reports")
     drawing.set_defaults(run=_figures)
     writing = commands.add_parser("report", help="docs/reproduction.md from what was measured")
@@ -70,7 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         each.add_argument("--again", action="store_true", help="what is there already too")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-    for each in (command, sweeping, drawing):
+    for each in (command, sweeping, comparing, drawing):
         each.add_argument("--data", metavar="ROOT", help="folder of the data sets")
         each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
@@ -182,6 +187,12 @@ def _figures(options: argparse.Namespace, console: Console) -> None:
     for name in sorted({card.dataset for card in everything}):
         figures.latents(name, everything, options.results)
         figures.noise(name, measured, options.results)
+
+
+def _baselines(options: argparse.Namespace, console: Console) -> None:
+    path = options.results / baselines.FILE
+    save(path, baselines.measure_all(data.root(options.data)))
+    console.print(str(path))
 
 
 def _report(options: argparse.Namespace, console: Console) -> None:

@@ -64,6 +64,7 @@ FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R0", ("mnist-colour-conv", "mnist-colour-conv-dropout", "mnist-colour-vae-16"), ("corrupted", "epochs", "interpolation", "tsne")),
     ("R0", ("mnist-colour-conv",), ("tsne-3d",)),
     ("R0", ("mnist-colour-vae-16",), ("prior", "mixture")),
+    ("R0", ("mnist-colour-unet",), ("corrupted",)),
     ("R1", ("mnist5-mlp-256", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("weights",)),
     ("R1", ("mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40", "mnist5-unet-denoise"), ("corrupted",)),
     ("R1", ("mnist5-pca-32", "mnist5-mlp-256", "mnist5-mlp-400-128", "mnist5-deep-64", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("confusion",)),
@@ -72,8 +73,9 @@ FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R2", ("mnist-deep-6",), ("interpolation", "mixture")),
     ("R2", ("mnist-unet-denoise",), ("corrupted",)),
     ("R3", ("cifar10-conv", "cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("epochs",)),
-    ("R3", ("cifar10-unet-denoise",), ("corrupted",)),
-    ("R4", ("mnist-mlp-8", "mnist-deep-8"), ("corrupted", "epochs", "interpolation", "mixture")),
+    ("R3", ("cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("corrupted",)),
+    ("R4", ("mnist-mlp-8", "mnist-deep-8"), ("corrupted", "interpolation", "mixture")),
+    ("R4", ("mnist-deep-8",), ("epochs",)),
 )
 # fmt: on
 

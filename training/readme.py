@@ -53,7 +53,7 @@ def _row(card: Manifest) -> str:
         f"**{_psnr(rows, 'model')}**",
         _psnr(rows, "input"),
         _psnr(rows, "linear" if card.corruption else "pca"),
-        _beside_report(rows),
+        _beside_report(card, task),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -65,14 +65,20 @@ def _psnr(rows: Sequence[Score], subject: str) -> str:
     return "-"
 
 
-def _beside_report(rows: Sequence[Score]) -> str:
-    """Our number by the report's own protocol and the report's, in the report's own measure."""
-    by_protocol = {s.subject: s.values for s in rows if s.protocol == "report"}
-    theirs, ours = by_protocol.get("report", {}), by_protocol.get("model", {})
-    for measure in ("psnr", "mse", "loss"):
-        if measure in theirs and measure in ours:
-            digits = ".2f" if measure == "psnr" else ".4f"
-            return f"{measure} {ours[measure]:{digits}} / {theirs[measure]:{digits}}"
+def _beside_report(card: Manifest, task: str) -> str:
+    """Our number by the report's own protocol and the report's, in the report's own measure.
+
+    Where the report did not test at what the model is for, at what it did test, which is named.
+    """
+    rows = [s for s in card.scores if s.task == task and s.protocol == "report"]
+    for tested in dict.fromkeys([card.corruption, *(s.corruption for s in rows)]):
+        values = {s.subject: s.values for s in rows if s.corruption == tested}
+        theirs, ours = values.get("report", {}), values.get("model", {})
+        for measure in ("psnr", "mse", "loss"):
+            if measure in theirs and measure in ours:
+                digits = ".2f" if measure == "psnr" else ".4f"
+                cell = f"{measure} {ours[measure]:{digits}} / {theirs[measure]:{digits}}"
+                return cell if tested == card.corruption else f"{cell} at {tested}"
     return "-"
 
 

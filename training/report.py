@@ -1,27 +1,27 @@
 """Writes docs/reproduction.md from what was measured: no number in it is typed by hand.
 
-Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search` and `figures`
-leave in docs/reproduction, those of the reports from training/reported.py, the sentences from
-training/differences.py.
+Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search`, `baselines`
+and `figures` leave in docs/reproduction, those of the reports from training/reported.py, the
+sentences from training/differences.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from service import manifest
-from service.manifest import Manifest, Score
-from training import figures
+from service.manifest import Manifest
+from training import baselines, comparison, figures
 from training.cards import CARD
-from training.corruption import Corruption, Gaussian, Occlusion
+from training.comparison import MISSING, score
 from training.differences import SOURCES, sentence
 from training.recipes import RECIPES, Recipe
-from training.reported import ACCURACIES, REPORTED, Reported
+from training.reported import REPORTED
+from training.tables import number, table
 
-_MISSING = "not trained yet"
 _HEAD = """# The five reports, reproduced
 
 Written by `python -m training report` from the models' manifests and the JSON in `reproduction/`;
@@ -29,9 +29,12 @@ not to be edited. Everything is measured on the whole test set.
 
 - **report** is what the report prints; **ours** is measured by the report's own protocol: mean and
   standard deviation over the seeds, where there were several.
-- **as served** is uint8 in and uint8 out through the exported graphs, noise clipped to what a
-  picture can hold and occlusions of the middle size, and so are the baselines: **doing nothing**,
-  the best **linear** filter of 8x8 patches, and **PCA** with as many latents.
+- **as served** is uint8 in and uint8 out through the exported graphs.
+- The baselines are **doing nothing**, the best **linear** filter of 8x8 patches, and **PCA** with
+  as many latents, under the very corruption that their line names. They are as served too, but for
+  corruptions that no request can ask for, noise that is not clipped and squares of many sizes:
+  under those they are measured as ours is, on the same draws (`python -m training baselines`), and
+  a second line has the nearest that can be asked for, noise clipped or a square of the middle size.
 - MSE is on [0, 1]. **difference** is ours against the report's; less is better for errors, more
   for decibels, SSIM and accuracy.
 """
@@ -39,7 +42,6 @@ _LOSSES = """The training loss is the last epoch's, on images as they were learn
 under noise, with dropout); the validation loss is the lowest. Where that is far above, what was
 missing is images; where the two agree, it is the size of the network or the length of its training.
 """
-_NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
 Cards = Mapping[str, Manifest]
 
@@ -71,13 +73,12 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
     yield f"The report trains with {source.training}.\n"
     yield from (f"- {fact}" for fact in source.facts)
     yield ""
-    rows = [row for recipe in mine for row in _rows(recipe.name, cards.get(recipe.name))]
-    header = (
-        "model", "task", "measure", "report", "ours", "seeds", "difference", "as served",
-        "doing nothing", "linear", "PCA",
-    )  # fmt: skip
-    yield table(header, rows)
-    accuracies = [row for recipe in mine for row in _accuracies(recipe.name, cards)]
+    known = figures.stored(results / baselines.FILE)
+    rows = [
+        row for recipe in mine for row in comparison.rows(recipe, cards.get(recipe.name), known)
+    ]
+    yield table(comparison.HEADER, rows)
+    accuracies = [row for recipe in mine for row in comparison.accuracies(recipe.name, cards)]
     if accuracies:
         yield "### Classifiers on the latents\n"
         classified = ("model", "classifier", "report", "ours", "seeds", "difference", "as served")
@@ -92,72 +93,6 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
     if name == "R2":
         yield from _searches(results)
     yield from _noise(mine, results)
-
-
-def _rows(name: str, card: Manifest | None) -> Iterator[list[str]]:
-    """A row for each number of the report, or for MSE and PSNR where it gives none."""
-    shown = f"`{name}`"
-    for reported in REPORTED.get(name, (Reported({}),)):
-        task = f"{reported.task}{_tested(reported.corruption)}"
-        ours = _score(card, reported, "model", "report")
-        for key in reported.values or ("mse", "psnr"):
-            theirs = reported.values.get(key)
-            yield [
-                shown, task, _NAMES[key],
-                "" if theirs is None else number(key, theirs),
-                _MISSING if card is None else _measured(ours, key),
-                "" if ours is None else str(ours.seeds),
-                "" if ours is None or theirs is None else change(key, ours.values[key], theirs),
-                *(
-                    _measured(_score(card, reported, subject, "served"), key)
-                    for subject in ("model", "input", "linear", "pca")
-                ),
-            ]  # fmt: skip
-            shown = task = ""
-
-
-def _tested(corruption: Corruption) -> str:
-    """What the report tested with; as served it is the nearest that a request can ask for."""
-    if isinstance(corruption, Occlusion):
-        return f", occlusion of {corruption.low} to {corruption.high} pixels"
-    if isinstance(corruption, Gaussian):
-        return f", noise {corruption.std:g}{'' if corruption.clip else ' not clipped'}"
-    return ""
-
-
-def _score(card: Manifest | None, reported: Reported, subject: str, protocol: str) -> Score | None:
-    wanted = (subject, reported.task, reported.corruption.served, protocol)
-    for score in card.scores if card else ():
-        if (score.subject, score.task, score.corruption, score.protocol) == wanted:
-            return score
-    return None
-
-
-def _measured(score: Score | None, key: str) -> str:
-    if score is None or key not in score.values:
-        return ""
-    spread = f" ± {number(key, score.spread[key], 2)}" if key in score.spread else ""
-    return number(key, score.values[key]) + spread
-
-
-def _accuracies(name: str, cards: Cards) -> Iterator[list[str]]:
-    rows = [s for s in cards[name].scores if s.task == "classify"] if name in cards else []
-    ours = {s.note: s for s in rows if (s.subject, s.protocol) == ("model", "report")}
-    served = {s.note: s for s in rows if s.protocol == "served"}
-    printed = {f"classifier {k}": v for k, v in ACCURACIES.get(name, {}).items()}
-    shown = f"`{name}`"
-    for note in dict.fromkeys([*printed, *ours]):
-        theirs, found = printed.get(note), ours.get(note)
-        yield [
-            shown, note.removeprefix("classifier "),
-            "" if theirs is None else number("accuracy", theirs),
-            _measured(found, "accuracy") or _MISSING,
-            "" if found is None else str(found.seeds),
-            "" if found is None or theirs is None
-            else change("accuracy", found.values["accuracy"], theirs),
-            _measured(served.get(note), "accuracy"),
-        ]  # fmt: skip
-        shown = ""
 
 
 def _difference(recipe: Recipe, card: Manifest | None) -> str:
@@ -177,7 +112,7 @@ def _difference(recipe: Recipe, card: Manifest | None) -> str:
 def _short(card: Manifest) -> bool:
     """Whether an error by the report's protocol is more than a tenth above the report's."""
     pairs = (
-        (_score(card, reported, "model", "report"), reported)
+        (score(card, reported, "model", "report"), reported)
         for reported in REPORTED.get(card.name, ())
     )
     return any(
@@ -272,7 +207,7 @@ def _costs(cards: Cards, histories: Mapping[str, Mapping[str, list[float]]]) -> 
     for recipe in (recipe for recipe in RECIPES if recipe.source in SOURCES):
         card = cards.get(recipe.name)
         if card is None:
-            rows.append([f"`{recipe.name}`", _MISSING, *[""] * 6])
+            rows.append([f"`{recipe.name}`", MISSING, *[""] * 6])
             continue
         made = card.provenance
         live = next((s.note for s in card.scores if s.note.endswith("latents live")), "")
@@ -288,29 +223,3 @@ def _costs(cards: Cards, histories: Mapping[str, Mapping[str, list[float]]]) -> 
         "live latents",
     )  # fmt: skip
     return table(header, rows)
-
-
-def number(key: str, value: float, digits: int = 4) -> str:
-    """A number as its measure is read: decibels to two places, errors to four digits."""
-    if key == "accuracy":
-        return f"{100 * value:.2f} %"
-    if key in ("psnr", "snr"):
-        return f"{value:.2f}"
-    if key == "ssim":
-        return f"{value:.3f}"
-    return f"{value:.{digits}g}"
-
-
-def change(key: str, ours: float, theirs: float) -> str:
-    """Ours against theirs: per cent for errors, the plain difference for the rest."""
-    if key in ("mse", "loss"):
-        return f"{100 * (ours / theirs - 1):+.0f} %"
-    if key == "accuracy":
-        return f"{100 * (ours - theirs):+.2f}"
-    return f"{ours - theirs:+.3f}" if key == "ssim" else f"{ours - theirs:+.2f}"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, with a line after it."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -78,10 +78,14 @@ WAYS = {
         trains_on_pictures("my-denoiser", side=32, wider=0), slow=True
     ),
     "make train NAME=mnist-mlp-8": Way(shorter('ARGS="--epochs 1"'), slow=True),
+    'make train NAME=mnist-colour-vae-16 ARGS="--latents 3 --name mnist-colour-vae-3"': Way(
+        shorter('mnist-colour-vae-3 -> mnist-colour-vae-3 --epochs 1'), slow=True
+    ),
     ".venv/bin/python -m training list": Way(as_it_stands),
     ".venv/bin/python -m training search": Way(SEARCH),
     "python -m training search": Way(SEARCH),
     "python -m training.readme": Way(writes("README.md")),
+    "python -m training baselines": Way(shorter("--results searched")),
     "python -m training report": Way(writes("docs/reproduction.md")),
     "python -m tests.service.test_api_docs": Way(as_it_stands),
     "python -m tests.faults.overload": Way(shorter("1"), slow=True),

@@ -11,10 +11,10 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from training import charts, drawings, figures, snapshots, space
+from training import charts, comparison, drawings, figures, snapshots, space
 from training.__main__ import main
 from training.corruption import Gaussian
-from training.data import Dataset
+from training.data import CHECKOUT, Dataset
 from training.drawings import Subject, open_subject
 from training.errors import TrainingError
 from training.loop import train
@@ -41,6 +41,12 @@ def test_every_figure_is_of_a_recipe_and_of_its_report() -> None:
     assert len({figure.file for figure in drawn}) == len(drawn)
     for figure in drawn:
         assert sources[figure.model] == figure.report
+
+
+def test_every_figure_of_a_shipped_model_is_there() -> None:
+    drawn = CHECKOUT / "docs" / "reproduction"
+    lacking = [f.file for f in figures.figures() if not (drawn / f.file).exists()]
+    assert not lacking, "run `python -m training figures`"
 
 
 def test_each_kind_of_figure_can_be_drawn(subject: Subject, tmp_path: Path) -> None:
@@ -126,13 +132,17 @@ def test_the_commands_draw_measure_and_report(small_mnist: Path, tmp_path: Path)
     runs = ["--runs", str(tmp_path / "runs")]
     results = ["--results", str(tmp_path / "docs" / "reproduction")]
     page = tmp_path / "docs" / "reproduction.md"
-    assert main(["train", "mnist-mlp-8", "--epochs", "2", *data, *models, *runs]) == 0
-    assert main(["sweep", "mnist-mlp-8", *data, *models, *runs, *results]) == 0
+    assert main(["train", "mnist-deep-8", "--epochs", "2", *data, *models, *runs]) == 0
+    assert main(["sweep", "mnist-deep-8", *data, *models, *runs, *results]) == 0
+    assert main(["baselines", *data, *results]) == 0
     assert main(["figures", *data, *models, *runs, *results]) == 0
     assert main(["report", *models, *results, "--out", str(page)]) == 0
     text = page.read_text()
-    assert "![Outputs over the epochs: mnist-mlp-8](reproduction/mnist-mlp-8-epochs.png)" in text
+    assert "![Outputs over the epochs: mnist-deep-8](reproduction/mnist-deep-8-epochs.png)" in text
     assert "### Noise of other strengths" in text
+    ours = next(line for line in text.splitlines() if "noise 0.2 not clipped | MSE" in line)
+    unclipped = ours.split("|")[1 + comparison.HEADER.index("doing nothing")]
+    assert 0.03 < float(unclipped) < 0.05
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 5
     assert all((page.parent / link).exists() for link in links)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service import manifest
-from training import figures, report
+from training import figures, report, tables
 from training.data import CHECKOUT, Dataset
 from training.differences import DIFFERENCES, SOURCES, sentence
 from training.loop import train
@@ -82,5 +82,5 @@ def test_the_mean_and_the_spread_of_the_seeds_stand_beside_the_reports_number(
 def test_numbers_are_written_as_their_measure_is_read(
     key: str, ours: float, theirs: float, number: str, change: str
 ) -> None:
-    assert report.number(key, ours) == number
-    assert report.change(key, ours, theirs) == change
+    assert tables.number(key, ours) == number
+    assert tables.change(key, ours, theirs) == change
