@@ -33,7 +33,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "image/jpeg": {"quality": 95, "subsampling": 0},
 }
 _FORMATS = tuple(MEDIA_TYPES.values())
-_SEND = "send PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
+_USE = "use PNG, JPEG, WebP, BMP or TIFF with 8 bits a channel, grey or RGB"
 
 # Pillow's raw modes of 16 bits a channel; BGR;16 is a BMP's 5, 6 and 5.
 _SIXTEEN_BITS = re.compile(r"(?!BGR;).*;16[BLN]?")
@@ -57,25 +57,25 @@ def open_image(data: bytes, *, max_pixels: int) -> Opened:
     if plain is not None:
         return _of_size(plain, max_pixels)
     if not data:
-        raise Unprocessable(f"the image is empty (0 bytes): {_SEND}")
+        raise Unprocessable(f"the image is empty (0 bytes): {_USE}")
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
         raise Unprocessable(
-            f"these {len(data)} bytes are no image that is read here: {_SEND}"
+            f"these {len(data)} bytes are no image that is read here: {_USE}"
         ) from None
     except Exception as error:  # a decoder fed hostile bytes may raise anything
-        raise Unprocessable(f"the image's header is corrupt: {_SEND}") from error
+        raise Unprocessable(f"the image's header is corrupt: {_USE}") from error
     _of_size(image, max_pixels)
     if image.format == "PNG" and _PNG_END not in data:
         # Pillow forgives this where the pixels happen to be all there; half a file is no file.
-        raise Unprocessable(f"the image is truncated: {_SEND}")
+        raise Unprocessable(f"the image is truncated: {_USE}")
     if _has_more_frames(image):
-        raise Unprocessable("the image is animated or has several pages: send one frame an image")
+        raise Unprocessable("the image is animated or has several pages: use one frame an image")
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
-        raise Unprocessable(f"the image's pixels are {_kind(image.mode)}: {_SEND}")
+        raise Unprocessable(f"the image's pixels are {_kind(image.mode)}: {_USE}")
     if any(_SIXTEEN_BITS.fullmatch(_raw_mode(tile.args)) for tile in image.tile):
-        raise Unprocessable(f"the image's pixels are 16 bits a channel: {_SEND}")
+        raise Unprocessable(f"the image's pixels are 16 bits a channel: {_USE}")
     return image
 
 
@@ -135,13 +135,13 @@ def straight(image: Opened) -> tuple[Images, Kept | None]:
     if isinstance(image, png.Plain):
         array = image.pixels()
         if array is None:
-            raise Unprocessable(f"the image is truncated or corrupt: {_SEND}")
+            raise Unprocessable(f"the image is truncated or corrupt: {_USE}")
         return array, None
     try:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:  # a decoder fed hostile bytes may raise anything
-        raise Unprocessable(f"the image is truncated or corrupt: {_SEND}") from error
+        raise Unprocessable(f"the image is truncated or corrupt: {_USE}") from error
     grey = image.mode in ("1", "L", "LA", "La")
     transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     if transparent:

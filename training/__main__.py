@@ -21,7 +21,7 @@ from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
-from training import data, ensemble, experiments, processes, recipes, snapshots
+from training import data, ensemble, experiments, processes, recipes, snapshots, suitable
 from training.classify import CLASSIFIERS, can_classify, classify
 from training.errors import TrainingError
 from training.loop import Trained, restore, train
@@ -159,7 +159,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
         dataset = data.load(name, where, tile=tile)
         for recipe in chosen:
             if (recipe.data, recipe.cut.tile) == (name, tile):
-                recipe.split(dataset)
+                suitable.check(recipe, dataset)
     cores = (os.cpu_count() or 1) if options.all and options.device == "cpu" else 1
     at_once = min(len(chosen), getattr(options, "processes", 1) or cores)
     if at_once > 1:

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from service import manifest
+from service import images, manifest
+from service.errors import TooLarge, Unprocessable
 from training.errors import DataError
 
 Array = NDArray[np.uint8]
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 _MOST_TILES = 16
-_GREY = ("L", "1", "I", "I;16", "LA")
+_MOST_PIXELS = 2**28  # of one picture; nobody's camera takes more
 
 
 def under(folder: Path) -> list[Path]:
@@ -28,18 +28,18 @@ def under(folder: Path) -> list[Path]:
 
 
 def read(paths: Iterable[Path]) -> Iterator[Array]:
-    """Each picture as [H,W,C], with one channel if it is grey, else with three.
+    """Each picture as [H,W,C] as the service sees it: grey or RGB, upright, alpha laid on white.
 
     Raises:
-        DataError: one cannot be read.
+        DataError: one cannot be read, or is of a kind that the service refuses too.
     """
     for path in paths:
         try:
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture.convert("RGB"))
-                yield pixels[..., :1] if picture.mode in _GREY else pixels
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} is not a picture that can be read: {error}") from error
+            yield images.decode(path.read_bytes(), max_pixels=_MOST_PIXELS)
+        except TooLarge as error:
+            raise DataError(f"{path} has more than {_MOST_PIXELS} pixels: cut it up") from error
+        except (OSError, Unprocessable) as error:
+            raise DataError(f"{path} cannot be learnt from: {error}") from error
 
 
 def whole(paths: Sequence[Path]) -> Tensor:
@@ -92,7 +92,7 @@ def _starts(length: int, side: int) -> range:
     return range(length % side // 2, length - side + 1, side)
 
 
-def _stacked(images: Sequence[Array]) -> Tensor:
+def _stacked(found: Sequence[Array]) -> Tensor:
     """One tensor; a single picture in colour makes all of them colour."""
-    depth = max(image.shape[2] for image in images)
-    return torch.from_numpy(np.stack([np.repeat(i, depth // i.shape[2], 2) for i in images]))
+    depth = max(image.shape[2] for image in found)
+    return torch.from_numpy(np.stack([np.repeat(i, depth // i.shape[2], 2) for i in found]))

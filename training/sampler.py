@@ -27,9 +27,12 @@ _MOST_LATENTS = 128
 
 
 def fit(train_BD: Floats, validation_BD: Floats, *, seed: int = 0) -> GaussianMixture:
-    """The mixture, of 5 to 40 components, under which the validation latents are likeliest."""
+    """The mixture, of 5 to 40 components, under which the validation latents are likeliest.
+
+    It has no more components than there are latents to learn from, of which 5 are needed.
+    """
     candidates = []
-    for size in _SIZES:
+    for size in (size for size in _SIZES if size <= len(train_BD)):
         mixture = GaussianMixture(size, reg_covar=1e-4, max_iter=60, random_state=seed)
         with warnings.catch_warnings():
             # Sixty rounds of EM are enough: what is left to gain is below the seeds' spread.

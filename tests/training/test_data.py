@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from training import data
+from service import images
+from training import data, pictures
 from training.data import Dataset, Split
 from training.errors import DataError
 
@@ -149,5 +150,67 @@ def test_a_folder_that_cannot_be_trained_on_is_refused(
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     folder = save_pictures(tmp_path / "a", [(16, 16)] * 25)
     (folder / "007.png").write_bytes((folder / "007.png").read_bytes()[:100])
-    with pytest.raises(DataError, match=r"007\.png is not a picture"):
+    with pytest.raises(DataError, match=r"007\.png cannot be learnt from: .*truncated"):
         data.load(f"folder:{folder}", tmp_path)
+
+
+def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+    folder = save_pictures(tmp_path / "a", [(16, 16)] * 25)
+    (folder / "007.png").write_text("not a picture")
+    with pytest.raises(DataError, match=r"007\.png cannot be learnt from: .*use PNG, JPEG"):
+        data.load(f"folder:{folder}", tmp_path)
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("I;16", "16 or 32 bits"), ("I", "16 or 32 bits"), ("F", "floating point"), ("CMYK", "CMYK")],
+)
+def test_pixels_that_would_not_survive_as_8_bits_are_refused_with_what_works(
+    tmp_path: Path, mode: str, kind: str, tile: int
+) -> None:
+    folder = save_pictures(tmp_path / "a", [(16, 16)] * 25)
+    grey = np.arange(256).reshape(16, 16) * 257
+    sixteen = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    odd = (
+        Image.fromarray(grey.astype(sixteen[mode]))
+        if mode in sixteen
+        else Image.new(mode, (16, 16))
+    )
+    assert odd.mode == mode
+    odd.save(folder / "007.tif")
+    said = rf"007\.tif cannot be learnt from: .*{kind}.*: use PNG, JPEG, .* with 8 bits a channel"
+    with pytest.raises(DataError, match=said):
+        data.load(f"folder:{folder}", tmp_path, tile=tile)
+
+
+def test_a_picture_larger_than_any_camera_takes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_pictures(tmp_path / "a", [(16, 16)] * 25)
+    monkeypatch.setattr("training.pictures._MOST_PIXELS", 255)
+    with pytest.raises(DataError, match=r"000\.png has more than 255 pixels"):
+        data.load(f"folder:{folder}", tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "PA"])
+def test_training_sees_a_picture_as_the_service_does(tmp_path: Path, mode: str) -> None:
+    folder, (height, width) = tmp_path, (8, 12)
+    rng = np.random.default_rng(0)
+    drawn = Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    picture = drawn.convert("LA").convert("PA") if mode == "PA" else drawn.convert(mode)
+    picture.save(folder / "a.tif" if mode == "PA" else folder / "a.png", exif=exif)
+    (path,) = pictures.under(folder)
+    (seen,) = pictures.read([path])
+    assert seen.shape == (width, height, 1 if mode in ("LA", "1") else 3)
+    np.testing.assert_array_equal(seen, images.decode(path.read_bytes()))
+
+
+def test_what_is_transparent_lies_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (1, 1), (100, 0, 200, 51)).save(tmp_path / "a.png")
+    Image.new("LA", (1, 1), (0, 0)).save(tmp_path / "b.png")
+    colour, grey = pictures.read(pictures.under(tmp_path))
+    assert colour.tolist() == [[[224, 204, 244]]]
+    assert grey.tolist() == [[[255]]]

@@ -69,3 +69,9 @@ def test_a_mixture_is_not_fitted_to_latents_too_many_or_of_any_size():
     assert sampler.fits((6,))
     assert not sampler.fits((8, None, None))
     assert not sampler.fits((256,))
+
+
+@pytest.mark.parametrize("count", [5, 17, 39])
+def test_a_few_latents_have_a_mixture_too(latents, count):
+    mixture = sampler.fit(latents[:count], latents[count : count + 1])
+    assert mixture.n_components <= count
