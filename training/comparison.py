@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from service.manifest import Manifest, Score
 from training.baselines import Baselines, Values, own
@@ -15,6 +16,9 @@ MISSING = "not trained yet"
 HEADER = (
     "model", "task", "measure", "report", "ours", "seeds", "difference", "as served",
     "doing nothing", "linear", "PCA",
+)  # fmt: skip
+REPLICAS = (
+    "model", "task", "measure", "report", "difference", "seeds", "the report's settings", "ours",
 )  # fmt: skip
 _NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
@@ -100,6 +104,27 @@ def _measured(found: Score | None, key: str) -> str:
         return ""
     spread = f" ± {number(key, found.spread[key], 2)}" if key in found.spread else ""
     return number(key, found.values[key]) + spread
+
+
+def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A line for each number of the report, or for MSE: by its settings, and by our recipe."""
+    shown = f"`{name}`"
+    lived = len(found["seeds"]) - len(found["died"])
+    for reported, row in zip(REPORTED[name], found["rows"], strict=True):
+        task = f"{reported.task}{_in_words(reported.corruption)}"
+        ours = score(card, reported, "model", "report")
+        for key in reported.values or ("mse",):
+            theirs, value = reported.values.get(key), row["values"].get(key)
+            spread = f" ± {number(key, row['spread'][key], 2)}" if key in row["spread"] else ""
+            yield [
+                shown, task, _NAMES[key],
+                "" if theirs is None else number(key, theirs),
+                "" if theirs is None or value is None else change(key, value, theirs),
+                str(lived),
+                found["died"][-1] if value is None else number(key, value) + spread,
+                _measured(ours, key),
+            ]  # fmt: skip
+            shown = task = ""
 
 
 def accuracies(name: str, cards: Mapping[str, Manifest]) -> Iterator[list[str]]:

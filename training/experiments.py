@@ -1,4 +1,4 @@
-"""The commands beside training: search, sweep, baselines, figures and report."""
+"""The commands beside training: search, replicate, sweep, baselines, figures and report."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from training import (
     maps,
     progress,
     recipes,
+    replicas,
     report,
     search,
     sweep,
@@ -57,6 +58,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
+    again = commands.add_parser("replicate", help="the reports' networks by their own settings")
+    again.add_argument("names", nargs="*", metavar="NAME", help="recipes of reports, else all")
+    again.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more")
+    again.add_argument("--again", action="store_true", help="what is known already too")
+    again.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
+    again.add_argument("--threads", type=int, default=1)
+    again.set_defaults(run=_replicate)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
     sweeping.set_defaults(run=_sweep)
     comparing = commands.add_parser(
@@ -75,7 +83,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         each.add_argument("--again", action="store_true", help="what is there already too")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-    for each in (command, sweeping, comparing, drawing):
+    for each in (command, again, sweeping, comparing, drawing):
         each.add_argument("--data", metavar="ROOT", help="folder of the data sets")
         each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
@@ -126,13 +134,42 @@ def _search(options: argparse.Namespace, console: Console) -> None:
     save(path, found | {"winner": _alone(recipe, options, console)})
 
 
+def _replicate(options: argparse.Namespace, console: Console) -> None:
+    path = options.results / replicas.FILE
+    for name in options.names or replicas.REPLICAS:
+        if name not in replicas.REPLICAS:
+            raise TrainingError(
+                f"{name} has no settings of a report: {', '.join(replicas.REPLICAS)} have"
+            )
+        known = figures.stored(path).get(name)
+        if replicas.current(known, name, options.seed) and not options.again:
+            continue
+        dataset = data.load(recipes.named(name).data, data.root(options.data))
+
+        def trained(recipe: Recipe, seed: int, dataset: data.Dataset = dataset) -> loop.Trained:
+            folder = options.runs / f"{recipe.name}-replica-{seed}"
+            return _with_bar(recipe, dataset, seed, console, folder / "checkpoint.pt")
+
+        found = replicas.replicate(name, dataset, options.seed, trained)
+        # Read again: another process may have come to its end meanwhile.
+        save(path, figures.stored(path) | {name: found})
+        values = found["rows"][0]["values"] if len(found["died"]) < len(options.seed) else "died"
+        console.print(f"{name}: {values}")
+
+
+def _with_bar(
+    recipe: Recipe, dataset: data.Dataset, seed: int, console: Console, checkpoint: Path | None
+) -> loop.Trained:
+    with progress.bar(console) as bar:
+        images = len(recipe.split(dataset)[0])
+        told = progress.reporter(bar, recipe, seed, images)
+        return loop.train(recipe, dataset, seed=seed, report=told, checkpoint=checkpoint)
+
+
 def _alone(recipe: Recipe, options: argparse.Namespace, console: Console) -> dict[str, object]:
     """The best point once more by the ordinary loop, on all folds; its test error is seen once."""
     dataset = data.load(recipe.data, data.root(options.data))
-    with progress.bar(console) as bar:
-        images = len(recipe.split(dataset)[0])
-        told = progress.reporter(bar, recipe, options.seed, images)
-        run = loop.train(recipe, dataset, seed=options.seed, report=told)
+    run = _with_bar(recipe, dataset, options.seed, console, None)
     best = min(entry["mse"] for entry in run.history)
     test, _ = loop.score(recipe, run.net, dataset.test)
     console.print(

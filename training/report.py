@@ -1,8 +1,8 @@
-"""Writes docs/reproduction.md from what was measured: no number in it is typed by hand.
+"""Writes docs/reproduction.md from what was measured: no number in its tables is typed by hand.
 
-Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search`, `baselines`
-and `figures` leave in docs/reproduction, those of the reports from training/reported.py, the
-sentences from training/differences.py.
+Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search`, `replicate`,
+`baselines` and `figures` leave in docs/reproduction, those of the reports from
+training/reported.py, the sentences from training/differences.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from service import manifest
 from service.manifest import Manifest
-from training import baselines, comparison, figures
+from training import baselines, comparison, figures, replicas
 from training.cards import CARD
 from training.comparison import MISSING, score
 from training.differences import SOURCES, sentence
@@ -90,6 +90,7 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
         said.setdefault(words, []).append(f"`{recipe.name}`")
     yield from (f"- {', '.join(names)}: {words}" for words, names in said.items())
     yield ""
+    yield from _replicas(mine, cards, results)
     if name == "R2":
         yield from _searches(results)
     yield from _noise(mine, results)
@@ -121,6 +122,22 @@ def _short(card: Manifest) -> bool:
         if ours is not None
         for key in theirs.values.keys() & {"mse", "loss"}
     )
+
+
+def _replicas(mine: Sequence[Recipe], cards: Cards, results: Path) -> Iterator[str]:
+    """The same networks trained as the report trained them, where that was done."""
+    known = figures.stored(results / replicas.FILE)
+    done = [recipe.name for recipe in mine if recipe.name in known]
+    rows = [row for name in done for row in comparison.replica(name, cards.get(name), known[name])]
+    if not rows:
+        return
+    yield "### With the report's own settings\n"
+    yield (
+        "The report's optimiser, rate, batch and epochs, from torch's own start; the weights best "
+        "on validation, and noise anew for every batch, as with ours. What separates the last two "
+        "columns is how the network is trained.\n"
+    )
+    yield table(comparison.REPLICAS, rows)
 
 
 def _searches(results: Path) -> Iterator[str]:

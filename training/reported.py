@@ -65,6 +65,7 @@ _R4 = (
 REPORTED: dict[str, tuple[Reported, ...]] = {
     "mnist-colour-conv": _R0["conv"],
     "mnist-colour-conv-dropout": _R0["dropout"],
+    "mnist-colour-conv-dropout-5": _R0["dropout"],
     "mnist-colour-vae-16": _R0["none"],
     "mnist-colour-unet": _R0["conv"],
     **{f"mnist5-pca-{k}": (Reported({}),) for k in _SINGLE},
