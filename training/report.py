@@ -19,7 +19,7 @@ from training.cards import CARD
 from training.comparison import MISSING, score
 from training.differences import SOURCES, sentence
 from training.recipes import RECIPES, Recipe
-from training.reported import REPORTED
+from training.reported import REPORTED, SEARCH
 from training.tables import number, table
 
 _HEAD = """# The five reports, reproduced
@@ -144,15 +144,20 @@ def _searches(results: Path) -> Iterator[str]:
     for path in sorted(results.glob("search-*.json")):
         found = figures.stored(path)
         points, best = found["points"], found["points"][0]
-        way = " by successive halving" if found["halving"] else ""
+        halving = found["halving"]
+        way = " by successive halving" if halving else ""
+        drawn = any((p["lr"], p["l2"]) == (SEARCH["lr"], SEARCH["l2"]) for p in points)
+        whole = [point for point in points if point["epochs"] == found["epochs"]]
         yield f"### Random search of `{path.stem.removeprefix('search-')}`\n"
         yield (
             f"{found['draws']} points of the 19 x 19 grid, {found['folds']} folds, up to "
             f"{found['epochs']} epochs{way}: best at rate {best['lr']:g} and L2 {best['l2']:g}, "
-            f"mean validation loss {number('loss', best['mean'])}. The report's 15-epoch search "
-            f"found rate 0.004 and L2 2e-05 with .0229. "
-            f"{sum(bool(point['died']) for point in points)} points ended as a constant image in "
-            "some fold.\n"
+            f"mean validation loss after the last epoch {number('loss', best['mean'])}. The "
+            f"report's 15-epoch search found rate {SEARCH['lr']:g} and L2 {SEARCH['l2']:g} with "
+            f"{number('loss', SEARCH['loss'])}, a point that is {'' if drawn else 'not '}among "
+            f"these. Of the {len(whole)} points that ran all epochs "
+            f"{sum(bool(point['died']) for point in whole)} ended as a constant image in some fold"
+            f"{'; the others were judged by their first epochs alone' if halving else ''}.\n"
         )
         if winner := found.get("winner"):
             yield (
