@@ -22,6 +22,16 @@ pytestmark = pytest.mark.anyio
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
+@pytest.fixture(autouse=True)
+def _exporters_have_ended() -> Iterator[None]:
+    """One that still tries draws random numbers beside the tests that follow; hypothesis minds."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("Otel") or "(shutdown)" in thread.name:
+            thread.join(30)
+            assert not thread.is_alive(), thread.name
+
+
 @contextmanager
 def collector() -> Iterator[tuple[str, list]]:
     """A collector's address, and what it received: pairs of a service's attributes and a span."""
