@@ -24,10 +24,10 @@ from service.manifest import Manifest, Score, read
 from training import data, ensemble, experiments, processes, recipes, snapshots, suitable
 from training.classify import CLASSIFIERS, can_classify, classify
 from training.errors import TrainingError
-from training.loop import Trained, restore, train
+from training.loop import Trained, restore
 from training.members import Member
 from training.networks import Pca
-from training.progress import bar, reporter
+from training.progress import trained
 from training.publish import publish
 from training.recipes import RECIPES, Recipe
 
@@ -243,17 +243,11 @@ def _train_one(
     checkpoint = folder / "checkpoint.pt"
     if options.command != "train" and not isinstance(recipe.net, Pca):
         return restore(recipe, dataset, checkpoint, seed=seed, device=options.device)
-    images = len(recipe.split(dataset)[0]) * recipe.cut.of_each
-    with bar(console) as progress:
-        return train(
-            recipe,
-            dataset,
-            seed=seed,
-            device=options.device,
-            checkpoint=checkpoint,
-            report=reporter(progress, recipe, seed, images),
-            watch=snapshots.keeper(dataset, recipe.corruption, folder),
-        )
+    watch = snapshots.keeper(dataset, recipe.corruption, folder)
+    return trained(
+        recipe, dataset, console, seed=seed, device=options.device, checkpoint=checkpoint,
+        watch=watch,
+    )  # fmt: skip
 
 
 def _show(manifest: Manifest, console: Console) -> None:

@@ -100,10 +100,14 @@ def score(card: Manifest | None, reported: Reported, subject: str, protocol: str
 
 
 def _measured(found: Score | None, key: str) -> str:
-    if found is None or key not in found.values:
+    return "" if found is None else _of_seeds(key, found.values, found.spread)
+
+
+def _of_seeds(key: str, values: Mapping[str, float], spread: Mapping[str, float]) -> str:
+    if key not in values:
         return ""
-    spread = f" ± {number(key, found.spread[key], 2)}" if key in found.spread else ""
-    return number(key, found.values[key]) + spread
+    deviation = f" ± {number(key, spread[key], 2)}" if key in spread else ""
+    return number(key, values[key]) + deviation
 
 
 def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -115,13 +119,12 @@ def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Itera
         ours = score(card, reported, "model", "report")
         for key in reported.values or ("mse",):
             theirs, value = reported.values.get(key), row["values"].get(key)
-            spread = f" ± {number(key, row['spread'][key], 2)}" if key in row["spread"] else ""
             yield [
                 shown, task, _NAMES[key],
                 "" if theirs is None else number(key, theirs),
                 "" if theirs is None or value is None else change(key, value, theirs),
                 str(lived),
-                found["died"][-1] if value is None else number(key, value) + spread,
+                _of_seeds(key, row["values"], row["spread"]) or found["died"][-1],
                 _measured(ours, key),
             ]  # fmt: skip
             shown = task = ""

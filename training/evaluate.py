@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,19 +130,14 @@ def _pca_row(recipe: Recipe, dataset: Dataset, clean: Array, model: Model) -> li
 
 def _report_rows(recipe: Recipe, nets: list[Autoencoder], test: Images) -> Iterator[Score]:
     for reported in REPORTED.get(recipe.name, (Reported({}),)):
-        ours = [protocols.score(net, test, reported) for net in nets]
-        mean = {k: float(np.mean([o[k] for o in ours])) for k in ours[0]}
-        deviation = (
-            {k: statistics.stdev(o[k] for o in ours) for k in ours[0]} if len(nets) > 1 else {}
-        )
+        mean, spread = protocols.of_seeds(nets, test, reported)
         spec = reported.corruption.served
         # A spec cannot say it, but the report's noise may leave [0, 1].
         unclipped = ", noise not clipped" if not getattr(reported.corruption, "clip", True) else ""
         common = {"task": reported.task, "corruption": spec, "protocol": "report"}
         yield Score.model_validate(
             {**common, "subject": "model", "images": len(test), "seeds": len(nets),
-             "values": {k: round(v, 6) for k, v in mean.items() if np.isfinite(v)},
-             "spread": {k: round(v, 6) for k, v in deviation.items() if np.isfinite(v)},
+             "values": mean, "spread": spread,
              "note": f"{_MEASURES[reported.measure]}{unclipped}"}
         )  # fmt: skip
         if reported.values:

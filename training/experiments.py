@@ -58,13 +58,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
-    again = commands.add_parser("replicate", help="the reports' networks by their own settings")
-    again.add_argument("names", nargs="*", metavar="NAME", help="recipes of reports, else all")
-    again.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more")
-    again.add_argument("--again", action="store_true", help="what is known already too")
-    again.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-    again.add_argument("--threads", type=int, default=1)
-    again.set_defaults(run=_replicate)
+    replicating = commands.add_parser(
+        "replicate", help="the reports' networks by their own settings"
+    )
+    replicating.add_argument(
+        "names", nargs="*", metavar="NAME", help="recipes of reports, else all"
+    )
+    replicating.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more")
+    replicating.add_argument("--again", action="store_true", help="what is known already too")
+    replicating.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
+    replicating.add_argument("--threads", type=int, default=1)
+    replicating.set_defaults(run=_replicate)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
     sweeping.set_defaults(run=_sweep)
     comparing = commands.add_parser(
@@ -83,7 +87,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         each.add_argument("--again", action="store_true", help="what is there already too")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-    for each in (command, again, sweeping, comparing, drawing):
+    for each in (command, replicating, sweeping, comparing, drawing):
         each.add_argument("--data", metavar="ROOT", help="folder of the data sets")
         each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
@@ -148,7 +152,8 @@ def _replicate(options: argparse.Namespace, console: Console) -> None:
 
         def trained(recipe: Recipe, seed: int, dataset: data.Dataset = dataset) -> loop.Trained:
             folder = options.runs / f"{recipe.name}-replica-{seed}"
-            return _with_bar(recipe, dataset, seed, console, folder / "checkpoint.pt")
+            checkpoint = folder / "checkpoint.pt"
+            return progress.trained(recipe, dataset, console, seed=seed, checkpoint=checkpoint)
 
         found = replicas.replicate(name, dataset, options.seed, trained)
         # Read again: another process may have come to its end meanwhile.
@@ -157,19 +162,10 @@ def _replicate(options: argparse.Namespace, console: Console) -> None:
         console.print(f"{name}: {values}")
 
 
-def _with_bar(
-    recipe: Recipe, dataset: data.Dataset, seed: int, console: Console, checkpoint: Path | None
-) -> loop.Trained:
-    with progress.bar(console) as bar:
-        images = len(recipe.split(dataset)[0])
-        told = progress.reporter(bar, recipe, seed, images)
-        return loop.train(recipe, dataset, seed=seed, report=told, checkpoint=checkpoint)
-
-
 def _alone(recipe: Recipe, options: argparse.Namespace, console: Console) -> dict[str, object]:
     """The best point once more by the ordinary loop, on all folds; its test error is seen once."""
     dataset = data.load(recipe.data, data.root(options.data))
-    run = _with_bar(recipe, dataset, options.seed, console, None)
+    run = progress.trained(recipe, dataset, console, seed=options.seed)
     best = min(entry["mse"] for entry in run.history)
     test, _ = loop.score(recipe, run.net, dataset.test)
     console.print(

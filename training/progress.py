@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.loop import Report
+from training.data import Dataset
+from training.loop import Report, Trained, Watch, train
 from training.recipes import Recipe
 
 _REFRESH = 0.5
 
 
-def bar(console: Console) -> Progress:
+def trained(
+    recipe: Recipe,
+    dataset: Dataset,
+    console: Console,
+    *,
+    seed: int,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """`loop.train` under a bar of its own."""
+    images = len(recipe.split(dataset)[0]) * recipe.cut.of_each
+    with _bar(console) as progress:
+        report = _reporter(progress, recipe, seed, images)
+        return train(
+            recipe, dataset, seed=seed, device=device, checkpoint=checkpoint, report=report,
+            watch=watch,
+        )  # fmt: skip
+
+
+def _bar(console: Console) -> Progress:
     """Epoch, loss, images a second and the time that is left."""
     return Progress(
         TextColumn("{task.description}"),
@@ -25,7 +47,7 @@ def bar(console: Console) -> Progress:
     )
 
 
-def reporter(progress: Progress, recipe: Recipe, seed: int, images: int) -> Report:
+def _reporter(progress: Progress, recipe: Recipe, seed: int, images: int) -> Report:
     """Moves the bar at most twice a second: to ask for the loss is to wait for the device."""
     task = progress.add_task(
         f"{recipe.name} seed {seed}", total=recipe.epochs * images, epoch="-", loss=float("nan"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,6 +38,23 @@ def score(net: Autoencoder, test: Images, reported: Reported) -> dict[str, float
         for key, value in values.items():
             totals[key] = totals.get(key, 0.0) + value * len(clean_BCHW)
     return {key: value / len(test) for key, value in totals.items()}
+
+
+def of_seeds(
+    nets: Sequence[Autoencoder], test: Images, reported: Reported
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean over the networks of several seeds, and the deviation where there are two or more.
+
+    To six places; what is not finite is left out.
+    """
+    found = [score(net, test, reported) for net in nets]
+    mean = {k: statistics.fmean(f[k] for f in found) for k in found[0]} if found else {}
+    spread = {k: statistics.stdev(f[k] for f in found) for k in mean} if len(found) > 1 else {}
+    return _rounded(mean), _rounded(spread)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in values.items() if math.isfinite(value)}
 
 
 def _channels_last(x_BCHW: torch.Tensor) -> NDArray[np.float32]:

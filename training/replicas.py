@@ -7,7 +7,6 @@ They are measured by the report's protocol and kept as numbers; nobody would wan
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -74,10 +73,7 @@ def replicate(name: str, dataset: Dataset, seeds: list[int], train: Train) -> di
             died.append(str(death))
     rows = []
     for reported in REPORTED[name]:
-        found = [protocols.score(run.net, dataset.test, reported) for run in runs]
-        keys = found[0] if found else ()
-        mean = {k: round(statistics.fmean(f[k] for f in found), 6) for k in keys}
-        spread = {k: round(statistics.stdev(f[k] for f in found), 6) for k in keys if found[1:]}
+        mean, spread = protocols.of_seeds([run.net for run in runs], dataset.test, reported)
         rows.append({"values": mean, "spread": spread})
     return {
         "recipe": repr(recipe), "seeds": seeds, "died": died, "rows": rows,
