@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from service.corruption import Damage
 from service.errors import AbilityMissing, NotFound, Unprocessable
 from service.manifest import Ability, Manifest
 from service.served import Served
@@ -68,11 +69,12 @@ class Catalog(Versions):
         """The served versions of a model, rising."""
         return sorted(self._served.get(name, ()))
 
-    def ranking(self, ability: Ability) -> list[Served]:
+    def ranking(self, ability: Ability, undoing: Damage = "gaussian") -> list[Served]:
         """The models with that ability, best first: the order in which `auto` tries them.
 
-        To denoise, one that learned to comes before one that did not; for anything else one with
-        a bottleneck before one without. Then one proven on more test images (all ten digits
+        To denoise, one that learned to undo that kind of damage comes before one that learned
+        another, and that before one that learned none; for anything else one with a bottleneck
+        comes before one without. Then one proven on more test images (all ten digits
         before five), then the highest PSNR, as served, at what it was trained for; to classify,
         the highest accuracy.
         """
@@ -81,12 +83,11 @@ class Catalog(Versions):
             "denoise" if ability == "denoise" else "reconstruct"
         )
 
-        def merit(served: Served) -> tuple[bool, int, float, str]:
+        def merit(served: Served) -> tuple[int, int, float, str]:
             card = served.manifest
-            made_for_it = _is_made_for(ability, card)
             classifies = ability == "classify"
             quality = card.served_accuracy() if classifies else card.served_psnr(task)
-            return not made_for_it, -card.test_images, -quality, card.name
+            return _strangeness(ability, card, undoing), -card.test_images, -quality, card.name
 
         return sorted(able, key=merit)
 
@@ -98,6 +99,7 @@ class Catalog(Versions):
         version: int | None = None,
         shapes: Sequence[tuple[int, ...]] = (),
         resizable: bool = False,
+        undoing: Damage = "gaussian",
     ) -> Served:
         """The model asked for, or with `auto` the best that takes images of `shapes` [H,W,C].
 
@@ -122,19 +124,24 @@ class Catalog(Versions):
             raise Unprocessable(
                 f"version={version} is of no one model: name the model too, or leave both to auto"
             )
-        key = (ability, resizable, *sorted(Counter(shapes).items()))
+        key = (ability, undoing, resizable, *sorted(Counter(shapes).items()))
         chosen = self._chosen.get(key)
         if chosen is None:
-            chosen = self._best(ability, shapes, resizable=resizable)
+            chosen = self._best(ability, shapes, undoing, resizable=resizable)
             if len(self._chosen) < _REMEMBERED:
                 self._chosen[key] = chosen
         return chosen
 
     def _best(
-        self, ability: Ability, shapes: Sequence[tuple[int, ...]], *, resizable: bool
+        self,
+        ability: Ability,
+        shapes: Sequence[tuple[int, ...]],
+        undoing: Damage,
+        *,
+        resizable: bool,
     ) -> Served:
         """The best that can do it and takes images of these shapes. Raises as `choose` does."""
-        ranking = self.ranking(ability)
+        ranking = self.ranking(ability, undoing)
         if not ranking:
             raise AbilityMissing(f"no model that is served here can {ability}")
         fitting = [s for s in ranking if all(s.manifest.image.fits(*shape[:2]) for shape in shapes)]
@@ -150,22 +157,29 @@ class Catalog(Versions):
             )
         # A stable sort: the right number of channels first, then a model tested at this very size,
         # then, of those that learned the task, one tested at about this size.
-        return min(fitting or ranking, key=lambda served: _distance(served, ability, shapes))
+        return min(
+            fitting or ranking, key=lambda served: _distance(served, ability, shapes, undoing)
+        )
 
     def _highest(self) -> Iterator[Served]:
         return (versions[max(versions)] for versions in self._served.values())
 
 
-def _is_made_for(ability: Ability, card: Manifest) -> bool:
-    return card.corruption is not None if ability == "denoise" else "encode" in card.abilities
+def _strangeness(ability: Ability, card: Manifest, undoing: Damage) -> int:
+    """How far the model is from having learned that: to denoise, 1 if it undoes other damage."""
+    if ability != "denoise":
+        return int("encode" not in card.abilities)
+    if card.corruption is None:
+        return 2
+    return int(not card.corruption.startswith(undoing))
 
 
 def _distance(
-    served: Served, ability: Ability, shapes: Sequence[tuple[int, ...]]
-) -> tuple[int, int, bool, float]:
+    served: Served, ability: Ability, shapes: Sequence[tuple[int, ...]], undoing: Damage
+) -> tuple[int, int, int, float]:
     """How far the images are from those that the model was made for, by what weighs most first."""
     card, own = served.manifest, served.golden.image.shape
     other_channels = sum(not card.image.keeps(shape[2]) for shape in shapes)
     other_size = sum(shape[:2] != own[:2] for shape in shapes)
     doublings = sum(abs(math.log2(math.prod(shape[:2]) / math.prod(own[:2]))) for shape in shapes)
-    return other_channels, other_size, not _is_made_for(ability, card), doublings
+    return other_channels, other_size, _strangeness(ability, card, undoing), doublings

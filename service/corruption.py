@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from service.errors import Unprocessable
 
 Images = NDArray[np.uint8]
+# How a corruption's name begins.
+Damage = Literal["gaussian", "occlusion"]
 
 _AT_ONCE = 2**20  # numbers, so that a large image's noise takes little memory
 
@@ -23,6 +26,7 @@ _AT_ONCE = 2**20  # numbers, so that a large image's noise takes little memory
 class Gaussian:
     """Adds normal noise of standard deviation `std` (of 1), then clips and rounds to uint8."""
 
+    damage: ClassVar[Damage] = "gaussian"
     std: float
 
     def __call__(self, images_BHWC: Images, rng: np.random.Generator) -> Images:
@@ -44,6 +48,7 @@ class Gaussian:
 class Occlusion:
     """Blackens one square of `side` pixels at a random place in each image."""
 
+    damage: ClassVar[Damage] = "occlusion"
     side: int
 
     def __call__(self, images_BHWC: Images, rng: np.random.Generator) -> Images:

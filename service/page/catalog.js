@@ -35,12 +35,16 @@ export class Catalog {
       : Math.min(picture.width, picture.height) >= smallest;
   }
 
-  /** The first models for a picture: those of its own set, else of its size and colours. */
-  suited(ability, picture) {
+  /**
+   * The first models for a picture: those of its own set, else of its size and colours; and of
+   * these, those that learned to undo an occlusion first if that is what it shows.
+   */
+  suited(ability, picture, noise) {
     const distance = (name) => {
       const model = this.get(name);
-      return 4 * !this.fits(name, picture) + 2 * !this.keeps(name, picture)
-        + (model.dataset !== picture.set);
+      const unlearned = noise === "occlusion" && !model.corruption?.startsWith(noise);
+      return 8 * !this.fits(name, picture) + 4 * !this.keeps(name, picture)
+        + 2 * (model.dataset !== picture.set) + unlearned;
     };
     // A stable sort: `auto`'s order among those that are equally near.
     return [...this.able(ability)].sort((a, b) => distance(a) - distance(b));

@@ -21,6 +21,7 @@ const NOISES = {
 export function denoise({ catalog, say, panel, remember }) {
   let picture = null;
   let models = [];
+  let brought = ""; // the models as the page chose them; whoever changes them keeps theirs
   let noise = "gaussian";
   let seed = 1;
   const amounts = { gaussian: NOISES.gaussian.value, occlusion: NOISES.occlusion.value };
@@ -38,7 +39,12 @@ export function denoise({ catalog, say, panel, remember }) {
     results.style.setProperty("--wipe", `${100 * share}%`);
   };
   const kind = choice("Noise", [["gaussian", "Gaussian"], ["occlusion", "Occlusion"], ["none", "None"]],
-    noise, (value) => { noise = value; showNoise(); update(); });
+    noise, (value) => {
+      noise = value;
+      showNoise();
+      if (picture && models.join() === brought) bring();
+      update();
+    });
   const amount = slider("Strength", { ...NOISES.gaussian,
     change: (value) => { amounts[noise] = value; update(); } });
   const again = h("button", { type: "button", textContent: "New noise",
@@ -69,11 +75,16 @@ export function denoise({ catalog, say, panel, remember }) {
     picture = given;
     pick.show(picture.id);
     if (picture.resized) say("The picture is large: it was made smaller to be sent.");
-    if (!models.some((name) => catalog.isSuited(name, picture))) {
-      models = catalog.suited("denoise", picture).slice(0, 2);
-    }
-    lay();
+    if (models.some((name) => catalog.isSuited(name, picture))) lay();
+    else bring();
     update();
+  }
+
+  /** Begins with the models that suit the picture and the noise. */
+  function bring() {
+    models = catalog.suited("denoise", picture, noise).slice(0, 2);
+    brought = models.join();
+    lay();
   }
 
   /** The figures: the original, the noisy one, and one a model with its menu. */

@@ -7,6 +7,7 @@ import math
 from fastapi import Request
 
 from service import images
+from service.corruption import Damage
 from service.errors import TooLarge, Unprocessable
 from service.images import Fit, Images
 from service.manifest import Ability, ImageShape
@@ -23,6 +24,7 @@ def choose(
     model: str,
     version: int | None,
     fit: Fit,
+    undoing: Damage = "gaussian",
 ) -> Served:
     """The model asked for, or the best that takes all of these.
 
@@ -36,6 +38,7 @@ def choose(
         version=version,
         shapes=shapes(sent),
         resizable=fit == "resize",
+        undoing=undoing,
     )
     in_tiles = ability in ("denoise", "reconstruct")
     if in_tiles and fit == "exact":

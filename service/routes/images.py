@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service import corruption
 from service.catalog import AUTO
-from service.corruption import Corruption
+from service.corruption import Corruption, Damage
 from service.errors import Malformed
 from service.routes import answers, documents, scoring
 from service.routes.bodies import read_upload
@@ -62,7 +62,10 @@ async def denoise(
     upload = await read_upload(request, references=True, straight=True)
     if corrupt and upload.references is not None:
         raise Malformed("simulate takes the upload as clean: send no references with it")
-    served = choose(request, "denoise", upload.images, model=model, version=version, fit=fit)
+    undoing: Damage = corrupt.damage if corrupt else "gaussian"
+    served = choose(
+        request, "denoise", upload.images, model=model, version=version, fit=fit, undoing=undoing
+    )
     if upload.kept is not None:
         upload = await kept_by(upload, upload.kept, served.manifest.image)
     taken = await fitted(upload.images, served.manifest.image, fit)

@@ -20,6 +20,7 @@ SERVED = (
     "mnist-deep-2",
     "mnist-mlp-8",
     "mnist-unet-denoise",
+    "mnist-unet-occlusion",
     "mnist-vae-6",
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -27,7 +28,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
-    """The address of a service of its own, with eight of the shipped models."""
+    """The address of a service of its own, with nine of the shipped models."""
     models = tmp_path_factory.mktemp("shipped")
     for name in SERVED:
         shutil.copytree(ROOT / "models" / name, models / name)

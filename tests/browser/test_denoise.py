@@ -103,6 +103,21 @@ def test_a_test_picture_of_another_kind_brings_models_of_its_own(open_page):
     assert pixels(page.locator("figure canvas").first).shape == (32, 32, 3)
 
 
+def test_an_occlusion_brings_the_model_that_learned_to_fill_it_in(open_page):
+    page = open_page()
+    count = answered(page)
+    first = page.locator("figure select").first
+    assert first.input_value() == "mnist-unet-denoise"
+    pick(page, "Occlusion")
+    count = answered(page, times=count + 1)
+    assert first.input_value() == "mnist-unet-occlusion"
+    first.select_option("mnist-deep-2")
+    count = answered(page, times=count + 1)
+    pick(page, "Gaussian")
+    answered(page, times=count + 1)
+    assert first.input_value() == "mnist-deep-2", "what was chosen by hand stays"
+
+
 def test_a_link_shows_the_same_again(open_page):
     page = open_page(
         "denoise?image=cifar10-ship&noise=occlusion:7&seed=5&models=cifar10-conv-denoise"

@@ -139,6 +139,20 @@ def test_to_denoise_one_that_learned_to_comes_before_one_that_did_not(tmp_path):
     assert catalog.choose("encode", shapes=[(12, 12, 1)]).manifest.name == "plain"
 
 
+def test_an_occlusion_is_undone_by_one_that_learned_to_and_noise_by_none_such(tmp_path):
+    toys.identity(tmp_path, "plain", psnr=40)
+    toys.identity(tmp_path, "filler", psnr=30, corruption="occlusion:9")
+    toys.identity(tmp_path, "denoiser", psnr=25, corruption="gaussian:0.2")
+    catalog, sent = loaded(tmp_path), [(12, 12, 1)]
+    chosen = [
+        catalog.choose("denoise", shapes=sent, undoing=damage).manifest.name
+        for damage in ("gaussian", "occlusion", "gaussian")
+    ]
+    assert chosen == ["denoiser", "filler", "denoiser"]
+    names = [served.manifest.name for served in catalog.ranking("denoise")]
+    assert names == ["denoiser", "filler", "plain"]
+
+
 def test_one_proven_on_more_test_images_comes_before_one_proven_on_fewer(tmp_path):
     folders = [toys.identity(tmp_path, "few", psnr=30), toys.identity(tmp_path, "many", psnr=25)]
     for folder, count in zip(folders, (3795, 10_000), strict=True):
