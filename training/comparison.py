@@ -9,7 +9,7 @@ from service.manifest import Manifest, Score
 from training.baselines import Baselines, Values, own
 from training.corruption import Corruption, Gaussian, Occlusion
 from training.recipes import Recipe
-from training.reported import ACCURACIES, REPORTED, Reported
+from training.reported import ACCURACIES, BEST_ACCURACIES, REPORTED, Reported
 from training.tables import change, number
 
 MISSING = "not trained yet"
@@ -20,6 +20,19 @@ HEADER = (
 REPLICAS = (
     "model", "task", "measure", "report", "difference", "seeds", "the report's settings", "ours",
 )  # fmt: skip
+LEARNT = (
+    "model", "report, training", "ours, training", "report, validation", "ours, validation",
+    "report, test", "ours, test",
+)  # fmt: skip
+CLASSIFIED = (
+    "model", "classifier", "report, validation", "report, test", "ours, validation", "ours, test",
+    "seeds", "difference", "as served",
+)  # fmt: skip
+BEST_CLASSIFIED = (
+    "latents of", "report, validation", "report, test", "ours of A1 to A3", "validation", "test",
+    "ours of all", "validation", "test",
+)  # fmt: skip
+_REPORTS_CLASSIFIERS = ("A1", "A2", "A3")
 _NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
 
@@ -130,22 +143,74 @@ def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Itera
             shown = task = ""
 
 
+def learnt(
+    recipe: Recipe, card: Manifest | None, kept: Mapping[str, list[float]] | None
+) -> Iterator[list[str]]:
+    """A line with the errors on training, validation and test images, theirs and ours each."""
+    for reported in REPORTED.get(recipe.name, ()):
+        # A blind denoiser's losses are under noise of every level, not the report's.
+        if reported.learnt is None or reported.corruption != recipe.corruption:
+            continue
+        ours = ["", ""]
+        if kept is not None:
+            ours = [number("mse", error) for error in (kept["train"][-1], min(kept["validation"]))]
+        test = _measured(score(card, reported, "model", "report"), "mse") or MISSING
+        theirs = [number("mse", error) for error in (*reported.learnt, reported.values["mse"])]
+        pairs = zip(theirs, [*ours, test], strict=True)
+        yield [f"`{recipe.name}`", *(cell for pair in pairs for cell in pair)]
+
+
 def accuracies(name: str, cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
     """A line for each classifier on the latents of a model: the report's, and ours."""
-    rows = [s for s in cards[name].scores if s.task == "classify"] if name in cards else []
-    ours = {s.note: s for s in rows if (s.subject, s.protocol) == ("model", "report")}
-    served = {s.note: s for s in rows if s.protocol == "served"}
-    printed = {f"classifier {k}": v for k, v in ACCURACIES.get(name, {}).items()}
+    ours = _classified(cards.get(name), "report")
+    served = _classified(cards.get(name), "served")
+    printed = ACCURACIES.get(name, {})
     shown = f"`{name}`"
-    for note in dict.fromkeys([*printed, *ours]):
-        theirs, found = printed.get(note), ours.get(note)
+    for kind in dict.fromkeys([*printed, *ours]):
+        valid, theirs = printed.get(kind, (None, None))
+        found = ours.get(kind)
         yield [
-            shown, note.removeprefix("classifier "),
-            "" if theirs is None else number("accuracy", theirs),
+            shown, kind,
+            *("" if share is None else number("accuracy", share) for share in (valid, theirs)),
+            _measured(found, "validation"),
             _measured(found, "accuracy") or MISSING,
             "" if found is None else str(found.seeds),
             "" if found is None or theirs is None
             else change("accuracy", found.values["accuracy"], theirs),
-            _measured(served.get(note), "accuracy"),
+            _measured(served.get(kind), "accuracy"),
         ]  # fmt: skip
         shown = ""
+
+
+def best_accuracies(cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
+    """R1's last table: on each kind of latents the classifier that is best on validation.
+
+    Theirs, ours among the report's A1 to A3, and ours among all.
+    """
+    for latents, (names, printed) in BEST_ACCURACIES.items():
+        found = [
+            (name, kind, row)
+            for name in names
+            for kind, row in _classified(cards.get(name), "report").items()
+            if "validation" in row.values
+        ]
+        own = [each for each in found if each[1] in _REPORTS_CLASSIFIERS]
+        cells = [number("accuracy", share) for share in printed]
+        for rows in (own, found):
+            if not rows:
+                cells += [MISSING, "", ""]
+                continue
+            name, kind, row = max(rows, key=lambda each: each[2].values["validation"])
+            cells.append(f"`{name}`, {kind}")
+            cells += [_measured(row, "validation"), _measured(row, "accuracy")]
+        yield [latents, *cells]
+
+
+def _classified(card: Manifest | None, protocol: str) -> dict[str, Score]:
+    """Our rows of classifiers, by the classifier's name."""
+    rows = [s for s in card.scores if s.task == "classify"] if card else []
+    return {
+        s.note.removeprefix("classifier "): s
+        for s in rows
+        if (s.subject, s.protocol) == ("model", protocol)
+    }

@@ -78,11 +78,22 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
         row for recipe in mine for row in comparison.rows(recipe, cards.get(recipe.name), known)
     ]
     yield table(comparison.HEADER, rows)
+    histories = figures.stored(results / figures.HISTORIES)
+    learnt = [
+        row
+        for recipe in mine
+        for row in comparison.learnt(recipe, cards.get(recipe.name), histories.get(recipe.name))
+    ]
+    if learnt:
+        yield "### Errors on training, validation and test images\n"
+        yield table(comparison.LEARNT, learnt)
     accuracies = [row for recipe in mine for row in comparison.accuracies(recipe.name, cards)]
     if accuracies:
         yield "### Classifiers on the latents\n"
-        classified = ("model", "classifier", "report", "ours", "seeds", "difference", "as served")
-        yield table(classified, accuracies)
+        yield table(comparison.CLASSIFIED, accuracies)
+    if name == "R1":
+        yield "The best of each kind of latents on validation:\n"
+        yield table(comparison.BEST_CLASSIFIED, comparison.best_accuracies(cards))
     yield "### Where the differences come from\n"
     said: dict[str, list[str]] = {}
     for recipe in mine:

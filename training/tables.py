@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 def number(key: str, value: float, digits: int = 4) -> str:
     """A number as its measure is read: decibels to two places, errors to four digits."""
-    if key == "accuracy":
+    if key in ("accuracy", "validation"):
         return f"{100 * value:.2f} %"
     if key in ("psnr", "snr"):
         return f"{value:.2f}"
