@@ -75,6 +75,24 @@ class GaussianUpTo(Line):
 
 
 @dataclass(frozen=True, repr=False)
+class Jitter(Line):
+    """Noise up to `high` that is no task: it keeps an encoder from learning its images by heart.
+
+    Bishop 1995, "Training with noise is equivalent to Tikhonov regularization".
+    """
+
+    high: float
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        return GaussianUpTo(0.0, self.high, typical=self.high)(x_BCHW, generator)
+
+    @property
+    def served(self) -> str | None:
+        """None, as of `Clean`: nobody would ask such a network to take noise off."""
+        return None
+
+
+@dataclass(frozen=True, repr=False)
 class Occlusion(Line):
     """Blackens one square in each image, its side drawn from `low` to `high` pixels."""
 
@@ -117,7 +135,7 @@ class OneOf(Line):
         return next((way.served for way in self.ways if way.served), None)
 
 
-Corruption = Clean | Gaussian | GaussianUpTo | Occlusion | OneOf
+Corruption = Clean | Gaussian | GaussianUpTo | Jitter | Occlusion | OneOf
 
 
 def _normal(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:

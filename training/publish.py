@@ -18,7 +18,7 @@ from service.manifest import Ability, ImageShape, Manifest, Provenance
 from service.model import Model
 from training import cards, context, maps, sampler, sheets
 from training.classify import CLASSIFIER
-from training.corruption import Clean, GaussianUpTo
+from training.corruption import GaussianUpTo
 from training.crops import Crops
 from training.data import CHECKOUT, Dataset
 from training.evaluate import evaluate
@@ -106,7 +106,7 @@ def abilities(recipe: Recipe, net: Autoencoder, *, sampled: bool = False) -> tup
     if not net.encodes:
         return ("denoise", "reconstruct")
     # A bottleneck drops noise that it was never shown; a network without one passes it on.
-    if net.bottleneck or not isinstance(recipe.corruption, Clean):
+    if net.bottleneck or recipe.corruption.served is not None:
         able.append("denoise")
     able.append("reconstruct")
     able += ["encode", "decode"]

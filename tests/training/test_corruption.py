@@ -9,6 +9,7 @@ from training.corruption import (
     Corruption,
     Gaussian,
     GaussianUpTo,
+    Jitter,
     Occlusion,
     OneOf,
     shifted,
@@ -34,6 +35,15 @@ def test_a_share_of_the_images_is_clipped(share: float, few: int, many: int) -> 
     noisy = corrupt(GREY_BCHW, generator(0, "test"))
     within = ((noisy >= 0) & (noisy <= 1)).flatten(1).all(1)
     assert few <= int(within.sum()) <= many
+
+
+def test_jitter_is_noise_of_every_level_that_nobody_is_asked_to_take_off() -> None:
+    jittered = Jitter(0.3)(GREY_BCHW, generator(0, "test"))
+    noisy = GaussianUpTo(0.0, 0.3, typical=0.1)(GREY_BCHW, generator(0, "test"))
+    assert torch.equal(jittered, noisy)
+    levels = (jittered - GREY_BCHW).flatten(1).std(1)
+    assert levels.min() < 0.05 < 0.2 < levels.max() < 0.31
+    assert Jitter(0.3).served is None
 
 
 def test_noise_keeps_the_layout_of_the_images_in_memory() -> None:
