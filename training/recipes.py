@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from training.corruption import Clean, Corruption, Gaussian, GaussianUpTo, Occlusion, OneOf
+from training.corruption import Clean, Corruption, Gaussian, GaussianUpTo, Jitter, Occlusion, OneOf
 from training.crops import Crops, Cut, Whole
 from training.data import OWN_PICTURES, Split
 from training.errors import TrainingError
@@ -80,6 +80,7 @@ R4 = Split(validation=2_000)
 
 _R0_NET = Conv((128, 64, 32, 16), overshoot=True)
 _R2_NET = Conv((8, 16, 32), latents=6, paddings=(1, 1, 0))
+_WIDE_NET = replace(_R2_NET, channels=(16, 32, 64), hidden=256, activation="gelu")
 _PHOTOS = Split(validation=20)
 _PHOTO_NET = SkipNet(32, fine=2, coarse=4, deep=4)
 # The levels of the literature, whose noise is not clipped; a stored picture's is.
@@ -105,7 +106,7 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("mnist-colour-unet", "mnist-colour", SkipNet(24), "R0", "Takes noise of std 0.3 off coloured digits: a small U-Net, better than report R0's network.", 6, 64, R0, Muon(2e-3), Cosine(), Gaussian(0.3), bf16=True),
     *[Recipe(f"mnist5-pca-{k}", "mnist5", Pca(k), "R1", f"Five digits through {k} principal components: report R1's PCA.", 0, 128, R1) for k in (32, 64, 128, 256)],
     *[Recipe(f"mnist5-mlp-{k}", "mnist5", _sigmoid(k), "R1", f"Five digits through {k} latents: report R1's network of one hidden layer.", 150, 128, R1, Adam(1e-2), OneCycle(rise=0.1)) for k in (32, 64, 128, 256)],
-    *[Recipe(f"mnist5-mlp-400-{k}", "mnist5", _sigmoid(400, k), "R1", f"Five digits through {k} latents: report R1's network of three hidden layers.", 80, 128, R1, Adam(1e-2), OneCycle(rise=0.1)) for k in (32, 64, 128, 256)],
+    *[Recipe(f"mnist5-mlp-400-{k}", "mnist5", _sigmoid(400, k), "R1", f"Five digits through {k} latents: report R1's network of three hidden layers.", 12, 64, R1, Muon(1e-2), OneCycle(rise=0.1)) for k in (32, 64, 128, 256)],
     *[Recipe(f"mnist5-deep-{k}", "mnist5", _gelu(512, k), "R1", f"Five digits through {k} latents: a GELU network with linear latents, better than report R1's.", 60, 128, R1, AdamW(3e-3), OneCycle(rise=0.1), shift=1) for k in (32, 64)],
     *[Recipe(f"mnist5-deep-{k}", "mnist5", _gelu(1024, k), "R1", f"Five digits through {k} latents: a wide GELU network with linear latents, better than report R1's.", 150, 128, R1, AdamW(2e-3), OneCycle(rise=0.1), shift=1, bf16=True) for k in (128, 256)],
     *[Recipe(f"mnist5-mlp-256-denoise-{n}", "mnist5", _sigmoid(256), "R1", f"Takes {n} % noise off five digits: report R1's denoising network.", 120, 128, R1, Adam(1e-2), OneCycle(rise=0.1), Gaussian(n / 100)) for n in (20, 40)],
@@ -114,8 +115,11 @@ RECIPES: tuple[Recipe, ...] = (
     *[Recipe(f"mnist-conv-{d}", "mnist", replace(_R2_NET, latents=d), "R2", f"MNIST digits through {d} latents: report R2's convolutional network.", 80, 512, R2, Adam(6e-3), OneCycle(rise=0.1)) for d in (2, 30)],
     Recipe("mnist-conv-6-denoise", "mnist", _R2_NET, "R2", "Takes noise and occlusions off MNIST digits: report R2's denoising network.", 80, 128, R2, Adam(4e-3), OneCycle(rise=0.1), OneOf((Clean(), Gaussian(0.5, clip=False), Occlusion(5, 13)))),
     Recipe("mnist-unet-denoise", "mnist", SkipNet(16), "R2", "Takes noise of any level up to std 0.5 off grey digits: a blind U-Net, better than report R2's network.", 4, 128, R2, AdamW(3e-3), Cosine(), GaussianUpTo(0.0, 0.5, typical=0.2), bf16=True),
+    Recipe("mnist-unet-occlusion", "mnist", SkipNet(16, coarse=1, deep=2), "R2", "Draws what a black square of up to 13 pixels hides of a grey digit: a U-Net, better than report R2's network.", 10, 128, R2, Muon(2e-3), Cosine(), OneOf((Clean(), Occlusion(5, 13))), bf16=True),
     Recipe("mnist-vae-6", "mnist", replace(_R2_NET, variational=True), "R2", "MNIST digits from 6 Gaussian latents: report R2's convolutional variational autoencoder.", 60, 512, R2, Adam(4e-3), OneCycle(rise=0.1)),
-    *[Recipe(f"mnist-deep-{k}", "mnist", replace(_R2_NET, channels=(16, 32, 64), latents=k, hidden=256, activation="gelu"), "R2", f"MNIST digits through {k} latents: report R2's network with twice the channels, four times the hidden units and GELU.", epochs, 128, R2, AdamW(2e-3), OneCycle(rise=0.1), bf16=True) for k, epochs in ((2, 50), (6, 24))],
+    Recipe("mnist-deep-2", "mnist", replace(_WIDE_NET, latents=2), "R2", "MNIST digits through 2 latents: report R2's network with twice the channels, four times the hidden units and GELU.", 26, 128, R2, Muon(4e-3), OneCycle(rise=0.1), Jitter(0.3), bf16=True),
+    Recipe("mnist-deep-6", "mnist", _WIDE_NET, "R2", "MNIST digits through 6 latents: report R2's network with twice the channels, four times the hidden units and GELU.", 24, 128, R2, AdamW(2e-3), OneCycle(rise=0.1), bf16=True),
+    Recipe("mnist-deep-vae-6", "mnist", replace(_WIDE_NET, variational=True), "R2", "MNIST digits from 6 Gaussian latents: a wider variational autoencoder than report R2's.", 24, 128, R2, Muon(4e-3), OneCycle(rise=0.1), bf16=True),
     Recipe("mnist-deep-8", "mnist", _gelu(512, 256, 8), "R4", "MNIST digits through 8 latents: a GELU network with linear latents, better than the reports'.", 30, 512, R4, AdamW(3e-3), OneCycle(rise=0.1)),
     Recipe("mnist-deep-30", "mnist", _gelu(1024, 512, 30), "R2", "MNIST digits through 30 latents: a GELU network with linear latents, better than the reports'.", 60, 256, R2, AdamW(2e-3), OneCycle(rise=0.1), shift=1, bf16=True),
     Recipe("cifar10-conv", "cifar10", Valid((8, 8)), "R3", "Colour pictures of any size through report R3's four layers and back.", 8, 8, R3, Adam(1e-2), OneCycle(rise=0.2)),
