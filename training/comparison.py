@@ -151,13 +151,17 @@ def learnt(
         # A blind denoiser's losses are under noise of every level, not the report's.
         if reported.learnt is None or reported.corruption != recipe.corruption:
             continue
-        ours = ["", ""]
-        if kept is not None:
-            ours = [number("mse", error) for error in (kept["train"][-1], min(kept["validation"]))]
         test = _measured(score(card, reported, "model", "report"), "mse") or MISSING
         theirs = [number("mse", error) for error in (*reported.learnt, reported.values["mse"])]
-        pairs = zip(theirs, [*ours, test], strict=True)
+        pairs = zip(theirs, [*losses(kept), test], strict=True)
         yield [f"`{recipe.name}`", *(cell for pair in pairs for cell in pair)]
+
+
+def losses(kept: Mapping[str, list[float]] | None) -> list[str]:
+    """The last training loss and the lowest validation loss of a history; empty without one."""
+    if not kept:
+        return ["", ""]
+    return [number("loss", loss) for loss in (kept["train"][-1], min(kept["validation"]))]
 
 
 def accuracies(name: str, cards: Mapping[str, Manifest]) -> Iterator[list[str]]:

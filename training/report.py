@@ -244,11 +244,9 @@ def _costs(cards: Cards, histories: Mapping[str, Mapping[str, list[float]]]) -> 
             continue
         made = card.provenance
         live = next((s.note for s in card.scores if s.note.endswith("latents live")), "")
-        kept = histories.get(recipe.name)
-        losses = (kept["train"][-1], min(kept["validation"])) if kept else ()
         rows.append([
             f"`{recipe.name}`", f"{card.parameters:,}", str(made.epochs), f"{made.seconds:,.0f}",
-            made.device, *([number("loss", loss) for loss in losses] or ["", ""]),
+            made.device, *comparison.losses(histories.get(recipe.name)),
             live.removesuffix(" latents live"),
         ])  # fmt: skip
     header = (
