@@ -10,6 +10,7 @@ import base64
 import json
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
@@ -115,9 +116,13 @@ def _mlserver(bin_: Path, port: int) -> list[str]:
     return [str(bin_ / "mlserver"), "start", str(folder)]
 
 
-def _protocol(body: bytes) -> tuple[bytes, str]:
-    """A PNG as the inference protocol's JSON carries it."""
-    tensor = {"name": "images", "shape": [1], "datatype": "BYTES"}
+def _protocol(*shape: int) -> Callable[[bytes], tuple[bytes, str]]:
+    """A PNG as the inference protocol's JSON carries it, in a tensor of that shape."""
+    return lambda body: _tensor(body, shape)
+
+
+def _tensor(body: bytes, shape: tuple[int, ...]) -> tuple[bytes, str]:
+    tensor: dict[str, object] = {"name": "images", "shape": shape, "datatype": "BYTES"}
     tensor["data"] = [base64.b64encode(body).decode()]
     return json.dumps({"inputs": [tensor]}).encode(), "application/json"
 
@@ -153,7 +158,16 @@ PEERS = (
         _mlserver,
         ("mlserver", *_ORT),
         path="/v2/models/digits/infer",
-        wrap=_protocol,
+        wrap=_protocol(1),
+    ),
+    Contender(
+        "triton",
+        _module("triton_app"),
+        ("nvidia-pytriton", *_ORT),
+        path="/v2/models/digits/infer",
+        wrap=_protocol(1, 1),
+        # Its backend loads libpython by name, and another one than this interpreter's else.
+        environment={"LD_LIBRARY_PATH": sysconfig.get_config_var("LIBDIR")},
     ),
 )
 MODELS = {"digits": DIGITS_MODEL, "colours": COLOURS_MODEL}

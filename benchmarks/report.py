@@ -20,7 +20,10 @@ _BATCHES = {
 }
 
 # What is promised, of one 28x28 PNG in and PNG out, by peer.
-_OTHERS = {"naive FastAPI": 3.0, "litserve": 8.0, "bentoml": 8.0, "ray": 8.0, "mlserver": 5.0}
+_OTHERS = {
+    "naive FastAPI": 3.0, "litserve": 8.0, "bentoml": 8.0, "ray": 8.0, "mlserver": 5.0,
+    "triton": 4.0,
+}  # fmt: skip
 
 
 class Found:
@@ -99,10 +102,10 @@ Versions: {versions}.
 ## One 28x28 PNG in, a PNG out
 
 Closed loop over connections that stay open, 64 different digits in turn. `floor` is a bare ASGI
-application on uvicorn that reads the body and answers a fixed PNG; MLServer gets the same PNGs in
-the JSON of its own protocol. Servers are up side by side and take turns, {turns} in a round; but
-BentoML and Ray work at rest too, and have the core for themselves. The first eight answers of each
-server are compared with onnxruntime's. Request logs are off everywhere.
+application on uvicorn that reads the body and answers a fixed PNG; MLServer and Triton get the same
+PNGs in the JSON of the Open Inference Protocol. Servers are up side by side and take turns, {turns}
+in a round; but BentoML and Ray work at rest too, and have the core for themselves. The first eight
+answers of each server are compared with onnxruntime's. Request logs are off everywhere.
 
 | server | requests/s at 1 connection | 8 | 64 | p50, p99 ms at 8 | CPU µs each at 64 | failed |
 |---|---|---|---|---|---|---|
