@@ -123,9 +123,14 @@ def _of_seeds(key: str, values: Mapping[str, float], spread: Mapping[str, float]
     return number(key, values[key]) + deviation
 
 
-def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Iterator[list[str]]:
-    """A line for each number of the report, or for MSE: by its settings, and by our recipe."""
-    shown = f"`{name}`"
+def replica(
+    name: str, reading: str, card: Manifest | None, found: Mapping[str, Any]
+) -> Iterator[list[str]]:
+    """A line for each number of the report, or for MSE: by its settings, and by our recipe.
+
+    `reading` is what sets this reading of its settings apart.
+    """
+    shown = f"`{name}`, {reading}" if reading else f"`{name}`"
     lived = len(found["seeds"]) - len(found["died"])
     for reported, row in zip(REPORTED[name], found["rows"], strict=True):
         task = f"{reported.task}{_in_words(reported.corruption)}"

@@ -62,7 +62,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "replicate", help="the reports' networks by their own settings"
     )
     replicating.add_argument(
-        "names", nargs="*", metavar="NAME", help="recipes of reports, else all"
+        "names", nargs="*", metavar="NAME", help="recipes of reports, or NAME@READING, else all"
     )
     replicating.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more")
     replicating.add_argument("--again", action="store_true", help="what is known already too")
@@ -148,10 +148,12 @@ def _replicate(options: argparse.Namespace, console: Console) -> None:
         known = figures.stored(path).get(name)
         if replicas.current(known, name, options.seed) and not options.again:
             continue
-        dataset = data.load(recipes.named(name).data, data.root(options.data))
+        dataset = data.load(replicas.REPLICAS[name].data, data.root(options.data))
 
-        def trained(recipe: Recipe, seed: int, dataset: data.Dataset = dataset) -> loop.Trained:
-            folder = options.runs / f"{recipe.name}-replica-{seed}"
+        def trained(
+            recipe: Recipe, seed: int, name: str = name, dataset: data.Dataset = dataset
+        ) -> loop.Trained:
+            folder = options.runs / f"{name.replace('@', '-')}-replica-{seed}"
             checkpoint = folder / "checkpoint.pt"
             return progress.trained(recipe, dataset, console, seed=seed, checkpoint=checkpoint)
 

@@ -138,15 +138,24 @@ def _short(card: Manifest) -> bool:
 def _replicas(mine: Sequence[Recipe], cards: Cards, results: Path) -> Iterator[str]:
     """The same networks trained as the report trained them, where that was done."""
     known = figures.stored(results / replicas.FILE)
-    done = [recipe.name for recipe in mine if recipe.name in known]
-    rows = [row for name in done for row in comparison.replica(name, cards.get(name), known[name])]
+    rows = [
+        row
+        for recipe in mine
+        for key in replicas.readings(recipe.name)
+        if key in known
+        for row in comparison.replica(
+            recipe.name, replicas.apart(key), cards.get(recipe.name), known[key]
+        )
+    ]
     if not rows:
         return
     yield "### With the report's own settings\n"
     yield (
         "The report's optimiser, rate, batch and epochs, from torch's own start; the weights best "
-        "on validation, and noise anew for every batch, as with ours. What separates the last two "
-        "columns is how the network is trained.\n"
+        "on validation, and noise anew for every batch, as with ours, unless the line says that it "
+        "was drawn once. What separates the last two columns is how the network is trained. Where "
+        "the report can be read in two ways, or its author's code does another thing than its text "
+        "says, there is a line for each.\n"
     )
     yield table(comparison.REPLICAS, rows)
 
