@@ -1,7 +1,7 @@
 """The command line of training.
 
-python -m training list | train | evaluate | export | classify | search | replicate | sweep |
-baselines | figures | report
+python -m training list | train | evaluate | export | classify | search | replicate | readings |
+sweep | baselines | figures | report
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from training.baselines import Baselines, Values, own
 from training.corruption import Corruption, Gaussian, Occlusion
 from training.recipes import Recipe
 from training.reported import ACCURACIES, BEST_ACCURACIES, REPORTED, Reported
-from training.tables import change, number
+from training.tables import change, number, of_seeds
 
 MISSING = "not trained yet"
 HEADER = (
@@ -113,14 +113,7 @@ def score(card: Manifest | None, reported: Reported, subject: str, protocol: str
 
 
 def _measured(found: Score | None, key: str) -> str:
-    return "" if found is None else _of_seeds(key, found.values, found.spread)
-
-
-def _of_seeds(key: str, values: Mapping[str, float], spread: Mapping[str, float]) -> str:
-    if key not in values:
-        return ""
-    deviation = f" ± {number(key, spread[key], 2)}" if key in spread else ""
-    return number(key, values[key]) + deviation
+    return "" if found is None else of_seeds(key, found.values, found.spread)
 
 
 def replica(
@@ -142,7 +135,7 @@ def replica(
                 "" if theirs is None else number(key, theirs),
                 "" if theirs is None or value is None else change(key, value, theirs),
                 str(lived),
-                _of_seeds(key, row["values"], row["spread"]) or found["died"][-1],
+                of_seeds(key, row["values"], row["spread"]) or found["died"][-1],
                 _measured(ours, key),
             ]  # fmt: skip
             shown = task = ""
@@ -171,8 +164,8 @@ def losses(kept: Mapping[str, list[float]] | None) -> list[str]:
 
 def accuracies(name: str, cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
     """A line for each classifier on the latents of a model: the report's, and ours."""
-    ours = _classified(cards.get(name), "report")
-    served = _classified(cards.get(name), "served")
+    ours = classified(cards.get(name), "report")
+    served = classified(cards.get(name), "served")
     printed = ACCURACIES.get(name, {})
     shown = f"`{name}`"
     for kind in dict.fromkeys([*printed, *ours]):
@@ -200,7 +193,7 @@ def best_accuracies(cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
         found = [
             (name, kind, row)
             for name in names
-            for kind, row in _classified(cards.get(name), "report").items()
+            for kind, row in classified(cards.get(name), "report").items()
             if "validation" in row.values
         ]
         own = [each for each in found if each[1] in _REPORTS_CLASSIFIERS]
@@ -215,7 +208,7 @@ def best_accuracies(cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
         yield [latents, *cells]
 
 
-def _classified(card: Manifest | None, protocol: str) -> dict[str, Score]:
+def classified(card: Manifest | None, protocol: str) -> dict[str, Score]:
     """Our rows of classifiers, by the classifier's name."""
     rows = [s for s in card.scores if s.task == "classify"] if card else []
     return {

@@ -1,4 +1,4 @@
-"""The commands beside training: search, replicate, sweep, baselines, figures and report."""
+"""The commands beside training: search, replicate, readings, sweep, baselines, figures, report."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from training import (
     loop,
     maps,
     progress,
+    readings,
     recipes,
     replicas,
     report,
@@ -69,6 +70,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     replicating.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     replicating.add_argument("--threads", type=int, default=1)
     replicating.set_defaults(run=_replicate)
+    reading = commands.add_parser(
+        "readings", help="what else the reports can be read to mean, where nothing is to be trained"
+    )
+    reading.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
+    reading.add_argument("--again", action="store_true", help="what is known already too")
+    reading.add_argument("--threads", type=int, default=1)
+    reading.set_defaults(run=_readings)
     sweeping = commands.add_parser("sweep", help="models over strengths of noise")
     sweeping.set_defaults(run=_sweep)
     comparing = commands.add_parser(
@@ -87,7 +95,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         each.add_argument("--again", action="store_true", help="what is there already too")
         each.add_argument("--models", type=Path, default=data.CHECKOUT / "models")
         each.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
-    for each in (command, replicating, sweeping, comparing, drawing):
+    for each in (command, replicating, reading, sweeping, comparing, drawing):
         each.add_argument("--data", metavar="ROOT", help="folder of the data sets")
         each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
@@ -227,6 +235,13 @@ def _figures(options: argparse.Namespace, console: Console) -> None:
 def _baselines(options: argparse.Namespace, console: Console) -> None:
     path = options.results / baselines.FILE
     save(path, baselines.measure_all(data.root(options.data)))
+    console.print(str(path))
+
+
+def _readings(options: argparse.Namespace, console: Console) -> None:
+    path = options.results / readings.FILE
+    known = {} if options.again else figures.stored(path)
+    save(path, readings.measure_all(options.models, data.root(options.data), known))
     console.print(str(path))
 
 

@@ -1,7 +1,7 @@
 """Writes docs/reproduction.md from what was measured: no number in its tables is typed by hand.
 
 Numbers come from models/*/1/model.json and from the JSON that `sweep`, `search`, `replicate`,
-`baselines` and `figures` leave in docs/reproduction, those of the reports from
+`readings`, `baselines` and `figures` leave in docs/reproduction, those of the reports from
 training/reported.py, the sentences from training/differences.py.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from service import manifest
 from service.manifest import Manifest
-from training import baselines, comparison, figures, replicas
+from training import baselines, comparison, figures, readings, replicas
 from training.cards import CARD
 from training.comparison import MISSING, score
 from training.differences import SOURCES, sentence
@@ -102,6 +102,7 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
     yield from (f"- {', '.join(names)}: {words}" for words, names in said.items())
     yield ""
     yield from _replicas(mine, cards, results)
+    yield from readings.page(name, cards, figures.stored(results / readings.FILE))
     if name == "R2":
         yield from _searches(results)
     yield from _noise(mine, results)
