@@ -18,11 +18,13 @@ import torch
 from service.manifest import Manifest
 from training import charts, drawings, recipes
 from training.charts import Curve
+from training.data import CHECKOUT
 from training.drawings import Subject
 from training.reported import REPORTED
 
 # What `sweep` and `figures` leave for the charts and the report, in the folder of the results.
 NOISE, HISTORIES = "noise.json", "histories.json"
+RESULTS = CHECKOUT / "docs" / "reproduction"
 
 Draw = Callable[[Subject, Path], None]
 
@@ -190,3 +192,9 @@ def stored(path: Path) -> dict[str, Any]:
     """The JSON that an earlier command has left, or nothing."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return content
+
+
+def save(path: Path, content: object) -> None:
+    """Writes JSON that a line-by-line diff can follow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

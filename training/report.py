@@ -164,22 +164,20 @@ def _replicas(mine: Sequence[Recipe], cards: Cards, results: Path) -> Iterator[s
 def _searches(results: Path) -> Iterator[str]:
     for path in sorted(results.glob("search-*.json")):
         found = figures.stored(path)
-        points, best = found["points"], found["points"][0]
+        points, best, also = found["points"], found["points"][0], found.get("also", [])
         halving = found["halving"]
         way = " by successive halving" if halving else ""
-        drawn = any((p["lr"], p["l2"]) == (SEARCH["lr"], SEARCH["l2"]) for p in points)
         whole = [point for point in points if point["epochs"] == found["epochs"]]
         yield f"### Random search of `{path.stem.removeprefix('search-')}`\n"
         yield (
             f"{found['draws']} points of the 19 x 19 grid, {found['folds']} folds, up to "
             f"{found['epochs']} epochs{way}: best at rate {best['lr']:g} and L2 {best['l2']:g}, "
-            f"mean validation loss after the last epoch {number('loss', best['mean'])}. The "
-            f"report's 15-epoch search found rate {SEARCH['lr']:g} and L2 {SEARCH['l2']:g} with "
-            f"{number('loss', SEARCH['loss'])}, a point that is {'' if drawn else 'not '}among "
-            f"these. Of the {len(whole)} points that ran all epochs "
+            f"mean validation loss after the last epoch {number('loss', best['mean'])}. Of the "
+            f"{len(whole)} points that ran all epochs "
             f"{sum(bool(point['died']) for point in whole)} ended as a constant image in some fold"
             f"{'; the others were judged by their first epochs alone' if halving else ''}.\n"
         )
+        yield _reports_point(points, also)
         if winner := found.get("winner"):
             yield (
                 f"The best point trained alone on all folds, {winner['epochs']} epochs: "
@@ -187,10 +185,25 @@ def _searches(results: Path) -> Iterator[str]:
                 f"{number('loss', winner['test'])} on the test images.\n"
             )
         rows = [
-            [f"{p['lr']:g}", f"{p['l2']:g}", str(p["epochs"]), number("loss", p["mean"])]
-            for p in points[:10]
+            [f"{p['lr']:g}", f"{p['l2']:g}", str(p["epochs"]), number("loss", p["mean"]), drawn]
+            for some, drawn in ((points[:10], "yes"), (also, "no, named"))
+            for p in some
         ]
-        yield table(("rate", "L2", "epochs", "mean of the folds"), rows)
+        yield table(("rate", "L2", "epochs", "mean of the folds", "drawn"), rows)
+
+
+def _reports_point(points: Sequence[Mapping[str, Any]], also: Sequence[Mapping[str, Any]]) -> str:
+    """What the report found best, and what that point gives here."""
+    same = [p for p in (*points, *also) if (p["lr"], p["l2"]) == (SEARCH["lr"], SEARCH["l2"])]
+    ours = " and ".join(
+        f"{number('loss', point['mean'])} after {point['epochs']} epochs" for point in same
+    )
+    drawn = " It is not among the points drawn." if same and same[0] in also else ""
+    return (
+        f"The report found rate {SEARCH['lr']:g} and L2 {SEARCH['l2']:g} best; its text speaks of "
+        f"40 epochs, its author's code ran 15 and had {number('loss', SEARCH['loss'])}. That point "
+        f"has {ours or 'not been tried'} here.{drawn}\n"
+    )
 
 
 def _noise(mine: Sequence[Recipe], results: Path) -> Iterator[str]:
