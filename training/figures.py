@@ -42,6 +42,9 @@ KINDS = {
     "corrupted": Kind(
         drawings.noisy_sheet, "Clean and corrupted test images, and what becomes of them"
     ),
+    "parts": Kind(
+        drawings.learnt_and_not, "Training, validation and test images, and what becomes of them"
+    ),
     "epochs": Kind(drawings.over_epochs, "Outputs over the epochs"),
     "interpolation": Kind(
         drawings.transitions, "From one test image to another through the latents"
@@ -61,21 +64,27 @@ KINDS = {
     "confusion": Kind(drawings.confusion, "Confusion matrix of the classifier on the latents"),
 }
 
+_R1 = (
+    *(f"mnist5-{kind}-{k}" for kind in ("pca", "mlp", "mlp-400") for k in (32, 64, 128, 256)),
+    *(f"mnist5-mlp-256-denoise-{n}" for n in (20, 40)),
+)
 # fmt: off
 FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R0", ("mnist-colour-conv", "mnist-colour-conv-dropout", "mnist-colour-vae-16"), ("corrupted", "epochs", "interpolation", "tsne")),
-    ("R0", ("mnist-colour-conv",), ("tsne-3d",)),
+    ("R0", ("mnist-colour-conv", "mnist-colour-conv-dropout", "mnist-colour-vae-16"), ("tsne-3d",)),
     ("R0", ("mnist-colour-vae-16",), ("prior", "mixture")),
     ("R0", ("mnist-colour-unet",), ("corrupted",)),
     ("R1", ("mnist5-mlp-256", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("weights",)),
     ("R1", ("mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40", "mnist5-unet-denoise"), ("corrupted",)),
-    ("R1", ("mnist5-pca-32", "mnist5-mlp-256", "mnist5-mlp-400-128", "mnist5-deep-64", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("confusion",)),
+    ("R1", _R1, ("parts", "confusion")),
+    ("R1", ("mnist5-deep-64",), ("confusion",)),
     ("R2", ("mnist-conv-6", "mnist-conv-6-denoise"), ("corrupted", "epochs", "interpolation", "random", "mixture", "tsne")),
     ("R2", ("mnist-vae-6",), ("epochs", "interpolation", "prior", "mixture", "tsne", "tsne-3d")),
     ("R2", ("mnist-deep-6",), ("interpolation", "mixture")),
     ("R2", ("mnist-deep-vae-6",), ("interpolation", "prior", "mixture")),
     ("R2", ("mnist-unet-denoise", "mnist-unet-occlusion"), ("corrupted",)),
     ("R3", ("cifar10-conv", "cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("epochs",)),
+    ("R3", ("cifar10-conv",), ("parts",)),
     ("R3", ("cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("corrupted",)),
     ("R4", ("mnist-mlp-8", "mnist-deep-8"), ("corrupted", "interpolation", "mixture")),
     ("R4", ("mnist-deep-8",), ("epochs",)),
