@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.manifest import Manifest, Score
-from training.baselines import Baselines, Values, own
+from training import baselines
+from training.baselines import Baselines, Values
 from training.corruption import Corruption, Gaussian, Occlusion
 from training.recipes import Recipe
 from training.reported import ACCURACIES, BEST_ACCURACIES, REPORTED, Reported
@@ -36,12 +37,13 @@ _REPORTS_CLASSIFIERS = ("A1", "A2", "A3")
 _NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
 
-def rows(recipe: Recipe, card: Manifest | None, baselines: Baselines) -> Iterator[list[str]]:
+def rows(recipe: Recipe, card: Manifest | None, measured: Baselines) -> Iterator[list[str]]:
     """A line for each number of the report, or for MSE and PSNR where it gives none."""
     shown = f"`{recipe.name}`"
-    known = baselines.get(recipe.data, {})
+    known = measured.get(recipe.data, {})
     for reported in REPORTED.get(recipe.name, (Reported({}),)):
-        for task, cells in _blocks(card, reported, known):
+        under = known.get(baselines.key(recipe, reported), {})
+        for task, cells in _blocks(card, reported, under):
             named = f"{reported.task}{task}"
             for key, line in cells.items():
                 yield [shown, named, _NAMES[key], *line]
@@ -49,7 +51,7 @@ def rows(recipe: Recipe, card: Manifest | None, baselines: Baselines) -> Iterato
 
 
 def _blocks(
-    card: Manifest | None, reported: Reported, known: Mapping[str, Mapping[str, Values]]
+    card: Manifest | None, reported: Reported, under: Mapping[str, Values]
 ) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Each line's baselines are under the corruption that it names.
 
@@ -66,10 +68,11 @@ def _blocks(
         for key in keys
     }
     tested = reported.corruption
-    if not own(tested):
+    if reported.measure == "elbo" and under:
+        served["loss"][-1] = number("loss", under["pca"]["loss"])
+    if not baselines.own(tested):
         yield _in_words(tested), {key: ours[key] + served[key] for key in keys}
         return
-    under = known.get(repr(tested), {})
     beside = {
         key: [number(key, under[subject][key]) if under else "" for subject in ("input", "linear")]
         for key in keys

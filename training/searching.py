@@ -84,7 +84,7 @@ def _search(options: argparse.Namespace, console: Console) -> None:
     found = {
         "recipe": repr(wanted.base), "draws": wanted.draws, "folds": wanted.folds,
         "epochs": wanted.epochs, "seed": wanted.seed, "halving": wanted.halving,
-        "points": _points(rows),
+        "points": _points(rows), **_kept(wanted, path),
     }  # fmt: skip
     figures.save(path, found)
     recipe = wanted.alone(Point(rows[0].lr, rows[0].l2))
@@ -123,6 +123,16 @@ def _check(wanted: Search, known: Mapping[str, Any], path: Path) -> None:
             f"{path} is of another search, of {theirs[0]}, {theirs[1]} folds and seed {theirs[2]}: "
             "a point beside it has to be of the same"
         )
+
+
+def _kept(wanted: Search, path: Path) -> dict[str, Any]:
+    """The named points of an earlier run of the same search."""
+    known = figures.stored(path)
+    try:
+        _check(wanted, known, path)
+    except TrainingError:
+        return {}
+    return {"also": known["also"]} if "also" in known else {}
 
 
 def _points(rows: list[Result]) -> list[dict[str, Any]]:

@@ -268,6 +268,9 @@ def test_a_named_point_joins_the_table_of_the_search_that_was_done(
     assert "after 2 epochs and " in page
     assert "It is not among the points drawn." in page
     assert f"| 0.004 | 2e-05 | 3 | {also[1]['mean']:.4g} | no, named |" in page
+    assert main([*search, "--draws", "2", "--epochs", "2", "--halving"]) == 0
+    again = json.loads(path.read_text())
+    assert (again["halving"], again["also"]) == (True, also)
 
 
 @pytest.mark.parametrize("other", [["--seed", "1"], ["--folds", "3"], ["--batch", "64"]])
