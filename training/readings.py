@@ -1,4 +1,4 @@
-"""The second readings of the reports that need no network trained: `python -m training readings`.
+"""The second readings of the reports that need no autoencoder trained: `python -m training readings`.
 
 Those that do are in training/replicas.py. What is measured lies in docs/reproduction/readings.json,
 from which the sections of docs/reproduction.md are made.
@@ -12,9 +12,9 @@ from typing import Any
 
 from service import manifest
 from service.manifest import Manifest, Score
-from training import comparison, data, occlusions, recipes, standardised, sweep
+from training import comparison, data, occlusions, pixels, recipes, standardised, sweep
 from training.corruption import Occlusion
-from training.reported import ACCURACIES, REPORTED
+from training.reported import ACCURACIES, PIXELS, REPORTED
 from training.tables import number, of_seeds, table
 
 FILE = "readings.json"
@@ -24,14 +24,19 @@ _OCCLUDED = ("mnist-conv-6", "mnist-conv-6-denoise", "mnist-unet-occlusion")
 
 
 def measure_all(models: Path, where: Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Both readings, on the whole test sets in the folder `where`; what is `known` stays so."""
+    """All of them, on the whole test sets in the folder `where`; what is `known` stays so."""
     folders = {name: models / name / "1" for name in _OCCLUDED}
     graphs = {name: sweep.graphs(manifest.read(folder)) for name, folder in folders.items()}
     classifier = repr(standardised.CLASSIFIER)
     found = dict(known)
     if found.get("classifier") != classifier:
+        found = {key: kept for key, kept in found.items() if key not in ("standardised", "pixels")}
+    if not {"standardised", "pixels"} <= found.keys():
         dataset, split = data.load("mnist5", where), recipes.named("mnist5-pca-32").split
-        found["standardised"] = standardised.measure(dataset, split, _SIZES, _SEEDS)
+        if "standardised" not in found:
+            found["standardised"] = standardised.measure(dataset, split, _SIZES, _SEEDS)
+        if "pixels" not in found:
+            found["pixels"] = pixels.measure(dataset, split, _SEEDS)
     if found.get("graphs") != graphs:
         found["occlusions"] = occlusions.measure(folders, data.load("mnist", where).test)
     return {**found, "classifier": classifier, "graphs": graphs}
@@ -45,6 +50,20 @@ def page(report: str, cards: Mapping[str, Manifest], found: Mapping[str, Any]) -
     if found and report == "R2":
         yield "### Occlusions of one side\n"
         yield from _occlusions(found["occlusions"])
+
+
+def on_pixels(found: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The last line of R1's last table, once our classifiers were trained on the pixels."""
+    rows = found.get("pixels")
+    if rows:
+        kind = max(rows, key=lambda kind: rows[kind]["values"]["validation"])
+        values, spread = rows[kind]["values"], rows[kind]["spread"]
+        yield [
+            "none: the pixels (AdaGrad, an earlier assignment)",
+            *(number("accuracy", share) for share in PIXELS), f"pixels, {kind}",
+            of_seeds("validation", values, spread), of_seeds("accuracy", values, spread),
+            "", "", "",
+        ]  # fmt: skip
 
 
 def _standardised(cards: Mapping[str, Manifest], rows: list[dict[str, Any]]) -> Iterator[str]:

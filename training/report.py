@@ -94,7 +94,8 @@ def _report(name: str, cards: Cards, results: Path) -> Iterator[str]:
         yield table(comparison.CLASSIFIED, accuracies)
     if name == "R1":
         yield "The best of each kind of latents on validation:\n"
-        yield table(comparison.BEST_CLASSIFIED, comparison.best_accuracies(cards))
+        last = readings.on_pixels(figures.stored(results / readings.FILE))
+        yield table(comparison.BEST_CLASSIFIED, [*comparison.best_accuracies(cards), *last])
     yield "### Where the differences come from\n"
     said: dict[str, list[str]] = {}
     for recipe in mine:

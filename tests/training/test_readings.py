@@ -9,7 +9,18 @@ import pytest
 import torch
 
 from service import manifest
-from training import classify, data, occlusions, pca, readings, report, standardised, sweep
+from training import (
+    classify,
+    data,
+    figures,
+    occlusions,
+    pca,
+    pixels,
+    readings,
+    report,
+    standardised,
+    sweep,
+)
 from training.__main__ import main
 from training.classify import Classifier
 from training.data import Dataset, Images, Split
@@ -81,18 +92,32 @@ def test_the_committed_readings_are_of_the_published_models() -> None:
 
 
 def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
-    kept = (DOCS / "reproduction" / readings.FILE).read_text("utf-8")
-    (tmp_path / readings.FILE).write_text(kept)
+    found = json.loads((DOCS / "reproduction" / readings.FILE).read_text("utf-8"))
+    figures.save(tmp_path / readings.FILE, {"pixels": {}, **found})
+    kept = (tmp_path / readings.FILE).read_text("utf-8")
     assert main(["readings", "--results", str(tmp_path), "--data", str(tmp_path)]) == 0
     assert (tmp_path / readings.FILE).read_text("utf-8") == kept
+
+
+def test_the_classifiers_are_trained_on_the_pixels_too(
+    grey: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "KINDS", (Classifier("A1", (8,), epochs=3),))
+    found = pixels.measure(grey, Split(40), (0, 1))
+    assert set(found["A1"]["values"]) == set(found["A1"]["spread"]) == {"validation", "accuracy"}
+    found = {"A1": {"values": {"validation": 0.98, "accuracy": 0.97}, "spread": {}},
+             "A2": {"values": {"validation": 0.99, "accuracy": 0.96}, "spread": {}}}  # fmt: skip
+    (line,) = readings.on_pixels({"pixels": found})
+    assert line[1:6] == ["98.81 %", "97.59 %", "pixels, A2", "99.00 %", "96.00 %"]
+    assert list(readings.on_pixels({})) == []
 
 
 def test_the_page_says_which_side_gives_the_reports_number(tmp_path: Path) -> None:
     rows = [{"side": side, "mse": {"input": 0.01, "mnist-conv-6": error,
              "mnist-conv-6-denoise": error / 2, "mnist-unet-occlusion": 0.001}}
             for side, error in ((5, 0.02), (12, 0.054), (13, 0.07))]  # fmt: skip
-    pixels = [{"latents": 32, "values": {"mse": 0.0213, "accuracy": 0.9832}, "spread": {}}]
-    found = {"standardised": pixels, "occlusions": rows}
+    scored = [{"latents": 32, "values": {"mse": 0.0213, "accuracy": 0.9832}, "spread": {}}]
+    found = {"standardised": scored, "occlusions": rows}
     (tmp_path / readings.FILE).write_text(json.dumps(found))
     page = report.document(tmp_path, tmp_path, tmp_path)
     assert "0.06036 is nearest to what `mnist-conv-6` scores at a side of 12, 0.054" in page
@@ -107,8 +132,8 @@ def test_centred_components_stand_beside_standardised_ones(
     recipe = replace(recipe, name="mnist5-pca-32", source="R1", epochs=1)
     folder = publish(recipe, {0: train(recipe, grey)}, grey, tmp_path)
     (row,) = (s for s in manifest.read(folder).scores if s.protocol == "report")
-    pixels = [{"latents": 32, "values": {"mse": 0.0213, "accuracy": 0.9832}, "spread": {}}]
-    (tmp_path / readings.FILE).write_text(json.dumps({"standardised": pixels, "occlusions": [
+    scored = [{"latents": 32, "values": {"mse": 0.0213, "accuracy": 0.9832}, "spread": {}}]
+    (tmp_path / readings.FILE).write_text(json.dumps({"standardised": scored, "occlusions": [
         {"side": 5, "mse": {"input": 0.1, "mnist-conv-6": 0.1, "mnist-conv-6-denoise": 0.1}}
     ]}))  # fmt: skip
     page = report.document(tmp_path, tmp_path, tmp_path)
