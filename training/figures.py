@@ -57,7 +57,10 @@ KINDS = {
         drawings.mixture_samples, "Draws from the Gaussian mixture fitted to the latents"
     ),
     "weights": Kind(drawings.weights, "First-layer weights, one tile a unit, grey being zero"),
-    "tsne": Kind(drawings.neighbours, f"t-SNE of the latents of {drawings.POINTS:,} test images"),
+    "tsne": Kind(
+        drawings.neighbours,
+        f"t-SNE of the latents of {drawings.POINTS:,} test images, noisy if that is what it learnt",
+    ),
     "tsne-3d": Kind(
         drawings.neighbours_in_space, "The same in three dimensions, to be turned", "html"
     ),

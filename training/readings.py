@@ -1,4 +1,4 @@
-"""The second readings of the reports that need no autoencoder trained: `python -m training readings`.
+"""The second readings of the reports that need no autoencoder trained: the command `readings`.
 
 Those that do are in training/replicas.py. What is measured lies in docs/reproduction/readings.json,
 from which the sections of docs/reproduction.md are made.
