@@ -113,13 +113,13 @@ def _occlusions(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
         row = min(rows, key=lambda row: abs(row["mse"][name] - printed))
         nearest.append(
-            f"its {number('mse', printed)} is nearest to what `{name}` scores at a side of "
+            f"{number('mse', printed)} is nearest to what `{name}` scores at a side of "
             f"{row['side']}, {number('mse', row['mse'][name])}"
         )
     yield (
         "The author's code draws one side from 5 to 13 for a whole test set, another for each of "
-        f"its two cells, and tells neither: {'; '.join(nearest)}. MSE of the published models on "
-        "the test images, all of them with a square of one side:\n"
+        f"its two cells, and tells neither. Of the report's numbers {', and '.join(nearest)}. "
+        "MSE of the published models on the test images, all of them with a square of one side:\n"
     )
     shown = [[str(row["side"]), *(number("mse", row["mse"][name]) for name in row["mse"])]
              for row in rows]  # fmt: skip
