@@ -1,7 +1,7 @@
 """The command line of training.
 
-python -m training list | train | evaluate | export | classify | search | replicate | sweep |
-baselines | figures | report
+python -m training list | train | evaluate | export | classify | search | replicate | readings |
+sweep | baselines | figures | report
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ from rich.table import Table
 
 from service.errors import AutoencoderError
 from service.manifest import Manifest, Score, read
-from training import data, ensemble, experiments, processes, recipes, snapshots, suitable
+from training import (
+    data,
+    ensemble,
+    experiments,
+    processes,
+    recipes,
+    searching,
+    snapshots,
+    suitable,
+)
 from training.classify import CLASSIFIERS, can_classify, classify
 from training.errors import TrainingError
 from training.loop import Trained, restore
@@ -108,7 +117,7 @@ def _add_making(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="publish under another name (one recipe only)")
     command.add_argument("--latents", type=int, help="in place of the recipe's own; with --name")
     command.add_argument("--epochs", type=int, help="in place of the recipe's own")
-    command.add_argument("--bf16", action="store_true", help=experiments.BF16)
+    command.add_argument("--bf16", action="store_true", help=searching.BF16)
     command.add_argument(
         "--seed", type=int, nargs="+", default=[0],
         help="one or more; with several, the best on validation is published",

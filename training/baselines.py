@@ -1,5 +1,7 @@
 """Doing nothing and a linear filter, under corruptions that no request can ask for.
 
+And the loss of the best linear variational autoencoder, which is no picture that could be served.
+
 The reports tested with noise that leaves [0, 1] and with squares of many sizes. Our number under
 such a corruption has to stand beside baselines under the same one, on the very draws that the
 networks are scored on. They depend on the data alone, so they are kept apart from the manifests.
@@ -7,15 +9,16 @@ networks are scored on. They depend on the data alone, so they are kept apart fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from training import data, linear, protocols
+from training import bound, data, linear, protocols
 from training.corruption import Corruption, Gaussian, Occlusion
 from training.data import Dataset
-from training.networks import Autoencoder
+from training.networks import Autoencoder, Mlp
 from training.recipes import RECIPES, Recipe
 from training.reported import REPORTED, Reported
 from training.seeds import generator
@@ -34,21 +37,43 @@ def own(corruption: Corruption) -> bool:
     return isinstance(corruption, Occlusion) and corruption.low != corruption.high
 
 
-def wanted(recipes: Iterable[Recipe] = RECIPES) -> dict[str, dict[str, Reported]]:
-    """The reports' own corruptions, by data set and name."""
-    found: dict[str, dict[str, Reported]] = {}
+def key(recipe: Recipe, reported: Reported) -> str:
+    """The name under which the baselines of a report's number are kept."""
+    if reported.measure == "elbo":
+        return f"bound of {_latents(recipe)} latents"
+    return repr(reported.corruption)
+
+
+def _latents(recipe: Recipe) -> int:
+    net = recipe.net
+    latents = net.widths[-1] if isinstance(net, Mlp) else getattr(net, "latents", None)
+    assert isinstance(latents, int), "a variational network has a vector of latents"
+    return latents
+
+
+def wanted(
+    recipes: Iterable[Recipe] = RECIPES,
+) -> dict[str, dict[str, Callable[[Dataset], dict[str, Values]]]]:
+    """How the baselines are measured that the reports' own ways of measuring ask for.
+
+    By data set and name.
+    """
+    found: dict[str, dict[str, Callable[[Dataset], dict[str, Values]]]] = {}
     for recipe in recipes:
         for reported in REPORTED.get(recipe.name, ()):
-            if own(reported.corruption):
-                found.setdefault(recipe.data, {})[repr(reported.corruption)] = reported
-    return found
+            kept = found.setdefault(recipe.data, {})
+            if reported.measure == "elbo":
+                kept[key(recipe, reported)] = partial(_bound, _latents(recipe))
+            elif own(reported.corruption):
+                kept[key(recipe, reported)] = partial(measure, reported)
+    return {name: kept for name, kept in found.items() if kept}
 
 
 def measure_all(where: Path) -> Baselines:
     """All that are wanted, on the whole test sets found in the folder `where`."""
     return {
-        name: {spec: measure(reported, dataset) for spec, reported in corruptions.items()}
-        for name, corruptions in wanted().items()
+        name: {spec: measured(dataset) for spec, measured in ways.items()}
+        for name, ways in wanted().items()
         for dataset in [data.load(name, where)]
     }
 
@@ -64,6 +89,10 @@ def measure(reported: Reported, dataset: Dataset) -> dict[str, Values]:
         subject: {key: round(value, 6) for key, value in values.items()}
         for subject, values in scores.items()
     }
+
+
+def _bound(latents: int, dataset: Dataset) -> dict[str, Values]:
+    return {"pca": {"loss": round(bound.linear(dataset.train, dataset.test, latents), 6)}}
 
 
 class _Linear(nn.Module):

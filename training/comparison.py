@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.manifest import Manifest, Score
-from training.baselines import Baselines, Values, own
+from training import baselines
+from training.baselines import Baselines, Values
 from training.corruption import Corruption, Gaussian, Occlusion
 from training.recipes import Recipe
 from training.reported import ACCURACIES, BEST_ACCURACIES, REPORTED, Reported
-from training.tables import change, number
+from training.tables import change, number, of_seeds
 
 MISSING = "not trained yet"
 HEADER = (
@@ -36,12 +37,13 @@ _REPORTS_CLASSIFIERS = ("A1", "A2", "A3")
 _NAMES = {"mse": "MSE", "psnr": "PSNR, dB", "snr": "SNR, dB", "ssim": "SSIM", "loss": "loss"}
 
 
-def rows(recipe: Recipe, card: Manifest | None, baselines: Baselines) -> Iterator[list[str]]:
+def rows(recipe: Recipe, card: Manifest | None, measured: Baselines) -> Iterator[list[str]]:
     """A line for each number of the report, or for MSE and PSNR where it gives none."""
     shown = f"`{recipe.name}`"
-    known = baselines.get(recipe.data, {})
+    known = measured.get(recipe.data, {})
     for reported in REPORTED.get(recipe.name, (Reported({}),)):
-        for task, cells in _blocks(card, reported, known):
+        under = known.get(baselines.key(recipe, reported), {})
+        for task, cells in _blocks(card, reported, under):
             named = f"{reported.task}{task}"
             for key, line in cells.items():
                 yield [shown, named, _NAMES[key], *line]
@@ -49,7 +51,7 @@ def rows(recipe: Recipe, card: Manifest | None, baselines: Baselines) -> Iterato
 
 
 def _blocks(
-    card: Manifest | None, reported: Reported, known: Mapping[str, Mapping[str, Values]]
+    card: Manifest | None, reported: Reported, under: Mapping[str, Values]
 ) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Each line's baselines are under the corruption that it names.
 
@@ -66,10 +68,11 @@ def _blocks(
         for key in keys
     }
     tested = reported.corruption
-    if not own(tested):
+    if reported.measure == "elbo" and under:
+        served["loss"][-1] = number("loss", under["pca"]["loss"])
+    if not baselines.own(tested):
         yield _in_words(tested), {key: ours[key] + served[key] for key in keys}
         return
-    under = known.get(repr(tested), {})
     beside = {
         key: [number(key, under[subject][key]) if under else "" for subject in ("input", "linear")]
         for key in keys
@@ -113,19 +116,17 @@ def score(card: Manifest | None, reported: Reported, subject: str, protocol: str
 
 
 def _measured(found: Score | None, key: str) -> str:
-    return "" if found is None else _of_seeds(key, found.values, found.spread)
+    return "" if found is None else of_seeds(key, found.values, found.spread)
 
 
-def _of_seeds(key: str, values: Mapping[str, float], spread: Mapping[str, float]) -> str:
-    if key not in values:
-        return ""
-    deviation = f" ± {number(key, spread[key], 2)}" if key in spread else ""
-    return number(key, values[key]) + deviation
+def replica(
+    name: str, reading: str, card: Manifest | None, found: Mapping[str, Any]
+) -> Iterator[list[str]]:
+    """A line for each number of the report, or for MSE: by its settings, and by our recipe.
 
-
-def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Iterator[list[str]]:
-    """A line for each number of the report, or for MSE: by its settings, and by our recipe."""
-    shown = f"`{name}`"
+    `reading` is what sets this reading of its settings apart.
+    """
+    shown = f"`{name}`, {reading}" if reading else f"`{name}`"
     lived = len(found["seeds"]) - len(found["died"])
     for reported, row in zip(REPORTED[name], found["rows"], strict=True):
         task = f"{reported.task}{_in_words(reported.corruption)}"
@@ -137,7 +138,7 @@ def replica(name: str, card: Manifest | None, found: Mapping[str, Any]) -> Itera
                 "" if theirs is None else number(key, theirs),
                 "" if theirs is None or value is None else change(key, value, theirs),
                 str(lived),
-                _of_seeds(key, row["values"], row["spread"]) or found["died"][-1],
+                of_seeds(key, row["values"], row["spread"]) or found["died"][-1],
                 _measured(ours, key),
             ]  # fmt: skip
             shown = task = ""
@@ -166,8 +167,8 @@ def losses(kept: Mapping[str, list[float]] | None) -> list[str]:
 
 def accuracies(name: str, cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
     """A line for each classifier on the latents of a model: the report's, and ours."""
-    ours = _classified(cards.get(name), "report")
-    served = _classified(cards.get(name), "served")
+    ours = classified(cards.get(name), "report")
+    served = classified(cards.get(name), "served")
     printed = ACCURACIES.get(name, {})
     shown = f"`{name}`"
     for kind in dict.fromkeys([*printed, *ours]):
@@ -195,7 +196,7 @@ def best_accuracies(cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
         found = [
             (name, kind, row)
             for name in names
-            for kind, row in _classified(cards.get(name), "report").items()
+            for kind, row in classified(cards.get(name), "report").items()
             if "validation" in row.values
         ]
         own = [each for each in found if each[1] in _REPORTS_CLASSIFIERS]
@@ -210,7 +211,7 @@ def best_accuracies(cards: Mapping[str, Manifest]) -> Iterator[list[str]]:
         yield [latents, *cells]
 
 
-def _classified(card: Manifest | None, protocol: str) -> dict[str, Score]:
+def classified(card: Manifest | None, protocol: str) -> dict[str, Score]:
     """Our rows of classifiers, by the classifier's name."""
     rows = [s for s in card.scores if s.task == "classify"] if card else []
     return {

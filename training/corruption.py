@@ -1,5 +1,7 @@
 """What a denoiser learns to undo: drawn fresh for every batch, on float images in [0, 1].
 
+Only `Once` gives an image the same noise in every epoch, as reports did that stored noisy images.
+
 The reports' "0.1 on [-1, 1]" is a standard deviation of 0.05 here.
 """
 
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training import seeds
 from training.lines import Line
 
 
@@ -135,7 +138,42 @@ class OneOf(Line):
         return next((way.served for way in self.ways if way.served), None)
 
 
-Corruption = Clean | Gaussian | GaussianUpTo | Jitter | Occlusion | OneOf
+@dataclass(frozen=True, repr=False)
+class Once(Line):
+    """Corrupts an image in every epoch as in the first, as if noisy images had been stored.
+
+    Validation and test images are under the same noise every time anyway.
+    """
+
+    way: Gaussian | Occlusion | OneOf
+
+    def __call__(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        return self.way(x_BCHW, generator)
+
+    def again(self, x_BCHW: Tensor, index_B: Tensor, seed: int) -> Tensor:
+        """The images, each under what belongs to its place `index_B` in the training set."""
+        places = enumerate(index_B.tolist())
+        own = [
+            self.way(x_BCHW[n : n + 1], seeds.generator(seed, "once", place, x_BCHW.device))
+            for n, place in places
+        ]
+        return torch.cat(own)
+
+    @property
+    def served(self) -> str | None:
+        return self.way.served
+
+
+Corruption = Clean | Gaussian | GaussianUpTo | Jitter | Occlusion | OneOf | Once
+
+
+def learnt_from(
+    corruption: Corruption, x_BCHW: Tensor, index_B: Tensor, generator: torch.Generator, seed: int
+) -> Tensor:
+    """A batch of training images, those at `index_B`, as a network sees them in this epoch."""
+    if isinstance(corruption, Once):
+        return corruption.again(x_BCHW, index_B, seed)
+    return corruption(x_BCHW, generator)
 
 
 def _normal(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from service import manifest
 from service.manifest import Manifest
 from service.model import Model
-from training import cards, charts, maps, sheets, snapshots, space
+from training import cards, charts, maps, recipes, sheets, snapshots, space
 from training.data import Dataset
 from training.errors import TrainingError
 from training.reported import REPORTED
@@ -74,6 +74,25 @@ def tested(name: str) -> list[str]:
     """The corruptions that the report tested its model with."""
     specs = (reported.corruption.served for reported in REPORTED.get(name, ()))
     return list(dict.fromkeys(spec for spec in specs if spec))
+
+
+def learnt_and_not(subject: Subject, path: Path) -> None:
+    """Training, validation and test images and what becomes of them, its noise on them if any."""
+    learn, check = recipes.named(subject.card.name).split(subject.dataset)
+    rows = []
+    for part, images in (
+        ("training", learn),
+        ("validation", check),
+        ("test", subject.dataset.test),
+    ):
+        clean = cards.one_of_each(images, _STEPS)
+        rows.append(Row(part, clean))
+        shown = clean
+        if subject.card.corruption:
+            shown = cards.noisy(clean, subject.card.corruption)
+            rows.append(Row(cards.in_words(subject.card.corruption), shown))
+        rows.append(Row("output", subject.model.reconstruct(shown)))
+    sheets.save(sheets.sheet(rows, title=subject.card.name), path)
 
 
 def over_epochs(subject: Subject, path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.corruption import Clean, shifted
+from training.corruption import Clean, Once, shifted
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
@@ -43,9 +43,12 @@ Report = Callable[[Member, float], None]
 def fits(recipe: Recipe, shape: Shape) -> bool:
     """Whether networks of the recipe can be trained in an ensemble.
 
-    Batch norm, dropout, the U-Net and Muon cannot: what they compute would differ.
+    Batch norm, dropout, the U-Net, Muon and noise drawn once cannot: what they compute would
+    differ.
     """
     if isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
+        return False
+    if isinstance(recipe.corruption, Once):
         return False
     return stacks(recipe.net(shape))
 
@@ -75,7 +78,7 @@ def train(
         if not fits(recipe, dataset.shape):
             raise TrainingError(
                 f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
-                "U-Net or Muon: train it one seed at a time, without --together"
+                "U-Net, Muon or noise drawn once: train it one seed at a time, without --together"
             )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]

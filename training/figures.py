@@ -18,11 +18,13 @@ import torch
 from service.manifest import Manifest
 from training import charts, drawings, recipes
 from training.charts import Curve
+from training.data import CHECKOUT
 from training.drawings import Subject
 from training.reported import REPORTED
 
 # What `sweep` and `figures` leave for the charts and the report, in the folder of the results.
 NOISE, HISTORIES = "noise.json", "histories.json"
+RESULTS = CHECKOUT / "docs" / "reproduction"
 
 Draw = Callable[[Subject, Path], None]
 
@@ -40,6 +42,9 @@ KINDS = {
     "corrupted": Kind(
         drawings.noisy_sheet, "Clean and corrupted test images, and what becomes of them"
     ),
+    "parts": Kind(
+        drawings.learnt_and_not, "Training, validation and test images, and what becomes of them"
+    ),
     "epochs": Kind(drawings.over_epochs, "Outputs over the epochs"),
     "interpolation": Kind(
         drawings.transitions, "From one test image to another through the latents"
@@ -52,28 +57,37 @@ KINDS = {
         drawings.mixture_samples, "Draws from the Gaussian mixture fitted to the latents"
     ),
     "weights": Kind(drawings.weights, "First-layer weights, one tile a unit, grey being zero"),
-    "tsne": Kind(drawings.neighbours, f"t-SNE of the latents of {drawings.POINTS:,} test images"),
+    "tsne": Kind(
+        drawings.neighbours,
+        f"t-SNE of the latents of {drawings.POINTS:,} test images, noisy if that is what it learnt",
+    ),
     "tsne-3d": Kind(
         drawings.neighbours_in_space, "The same in three dimensions, to be turned", "html"
     ),
     "confusion": Kind(drawings.confusion, "Confusion matrix of the classifier on the latents"),
 }
 
+_R1 = (
+    *(f"mnist5-{kind}-{k}" for kind in ("pca", "mlp", "mlp-400") for k in (32, 64, 128, 256)),
+    *(f"mnist5-mlp-256-denoise-{n}" for n in (20, 40)),
+)
 # fmt: off
 FIGURES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("R0", ("mnist-colour-conv", "mnist-colour-conv-dropout", "mnist-colour-vae-16"), ("corrupted", "epochs", "interpolation", "tsne")),
-    ("R0", ("mnist-colour-conv",), ("tsne-3d",)),
+    ("R0", ("mnist-colour-conv", "mnist-colour-conv-dropout", "mnist-colour-vae-16"), ("tsne-3d",)),
     ("R0", ("mnist-colour-vae-16",), ("prior", "mixture")),
     ("R0", ("mnist-colour-unet",), ("corrupted",)),
     ("R1", ("mnist5-mlp-256", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("weights",)),
     ("R1", ("mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40", "mnist5-unet-denoise"), ("corrupted",)),
-    ("R1", ("mnist5-pca-32", "mnist5-mlp-256", "mnist5-mlp-400-128", "mnist5-deep-64", "mnist5-mlp-256-denoise-20", "mnist5-mlp-256-denoise-40"), ("confusion",)),
+    ("R1", _R1, ("parts", "confusion")),
+    ("R1", ("mnist5-deep-64",), ("confusion",)),
     ("R2", ("mnist-conv-6", "mnist-conv-6-denoise"), ("corrupted", "epochs", "interpolation", "random", "mixture", "tsne")),
     ("R2", ("mnist-vae-6",), ("epochs", "interpolation", "prior", "mixture", "tsne", "tsne-3d")),
     ("R2", ("mnist-deep-6",), ("interpolation", "mixture")),
     ("R2", ("mnist-deep-vae-6",), ("interpolation", "prior", "mixture")),
     ("R2", ("mnist-unet-denoise", "mnist-unet-occlusion"), ("corrupted",)),
     ("R3", ("cifar10-conv", "cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("epochs",)),
+    ("R3", ("cifar10-conv",), ("parts",)),
     ("R3", ("cifar10-conv-denoise", "cifar10-conv-denoise-heavy", "cifar10-unet-denoise"), ("corrupted",)),
     ("R4", ("mnist-mlp-8", "mnist-deep-8"), ("corrupted", "interpolation", "mixture")),
     ("R4", ("mnist-deep-8",), ("epochs",)),
@@ -190,3 +204,9 @@ def stored(path: Path) -> dict[str, Any]:
     """The JSON that an earlier command has left, or nothing."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return content
+
+
+def save(path: Path, content: object) -> None:
+    """Writes JSON that a line-by-line diff can follow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

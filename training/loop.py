@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from training import losses, pca
-from training.corruption import shifted
+from training.corruption import learnt_from, shifted
 from training.data import Dataset, Images
 from training.errors import DeadRun, TrainingError
 from training.initialise import build, standardise
@@ -151,7 +151,7 @@ class _Run:
                 group["lr"] = recipe.optimiser.lr * recipe.schedule(done, past)
             clean = shifted(recipe.cut(self.train, index, noise), recipe.shift, noise)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
-                noisy = recipe.corruption(clean, noise)
+                noisy = learnt_from(recipe.corruption, clean, index, noise, self.seed)
                 output = net(noisy, noise)
             mse, kl = losses.terms(output, clean)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0

@@ -55,6 +55,8 @@ class Fold(Split):
 class Search:
     """What is searched: `base` names the network, the data and the batch.
 
+    The points are `draws` of the grid, and those of `also`, wherever they lie.
+
     With a `device`, all networks are trained together there, as one ensemble; without, each on a
     CPU thread of its own, which is faster there (docs/decisions.md has the ratio).
     """
@@ -66,12 +68,14 @@ class Search:
     seed: int = 0
     halving: bool = False
     device: str = ""
+    also: tuple[Point, ...] = ()
 
     def points(self) -> list[Point]:
-        """The points drawn: none twice, where the report drew one pair two times."""
+        """The points, none twice, where the report drew one pair two times."""
         grid = [Point(round(lr, 5), round(l2, 6)) for lr in RATES for l2 in DECAYS]
         order = torch.randperm(len(grid), generator=generator(self.seed, "search"))
-        return [grid[place] for place in order[: self.draws].tolist()]
+        drawn = [grid[place] for place in order[: self.draws].tolist()]
+        return list(dict.fromkeys([*drawn, *self.also]))
 
     @property
     def identity(self) -> str:

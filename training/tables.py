@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def number(key: str, value: float, digits: int = 4) -> str:
@@ -14,6 +14,14 @@ def number(key: str, value: float, digits: int = 4) -> str:
     if key == "ssim":
         return f"{value:.3f}"
     return f"{value:.{digits}g}"
+
+
+def of_seeds(key: str, values: Mapping[str, float], spread: Mapping[str, float]) -> str:
+    """A mean with its deviation, where there were several seeds; nothing if it was not measured."""
+    if key not in values:
+        return ""
+    deviation = f" ± {number(key, spread[key], 2)}" if key in spread else ""
+    return number(key, values[key]) + deviation
 
 
 def change(key: str, ours: float, theirs: float) -> str:

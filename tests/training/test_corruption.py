@@ -11,7 +11,9 @@ from training.corruption import (
     GaussianUpTo,
     Jitter,
     Occlusion,
+    Once,
     OneOf,
+    learnt_from,
     shifted,
 )
 from training.seeds import generator
@@ -44,6 +46,30 @@ def test_jitter_is_noise_of_every_level_that_nobody_is_asked_to_take_off() -> No
     levels = (jittered - GREY_BCHW).flatten(1).std(1)
     assert levels.min() < 0.05 < 0.2 < levels.max() < 0.31
     assert Jitter(0.3).served is None
+
+
+def test_noise_drawn_once_belongs_to_an_image_wherever_in_an_epoch_it_comes() -> None:
+    order, noise = torch.randperm(64), generator(0, "noise")
+    once = Once(Gaussian(0.3))
+    first = learnt_from(once, GREY_BCHW, torch.arange(64), noise, 0)
+    again = learnt_from(once, GREY_BCHW[order], order, noise, 0)
+    assert torch.equal(again, first[order])
+    assert len(first.flatten(1).unique(dim=0)) == 64
+    assert not torch.equal(first, learnt_from(once, GREY_BCHW, torch.arange(64), noise, 1))
+    assert float((first - GREY_BCHW).std()) == pytest.approx(0.266, rel=0.05), "0.3, clipped"
+
+
+def test_other_noise_is_drawn_anew_for_every_batch() -> None:
+    noise, index = generator(0, "noise"), torch.arange(64)
+    batches = [learnt_from(Gaussian(0.3), GREY_BCHW, index, noise, 0) for _ in range(2)]
+    assert not torch.equal(*batches)
+
+
+def test_images_that_are_not_learnt_from_are_corrupted_as_ever() -> None:
+    plain, once = (corrupt(GREY_BCHW, generator(0, "test"))
+                   for corrupt in (Gaussian(0.3), Once(Gaussian(0.3))))  # fmt: skip
+    assert torch.equal(plain, once)
+    assert Once(Gaussian(0.3)).served == "gaussian:0.3"
 
 
 def test_noise_keeps_the_layout_of_the_images_in_memory() -> None:

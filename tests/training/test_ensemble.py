@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from training import ensemble, loop
-from training.corruption import Gaussian, Occlusion
+from training.corruption import Gaussian, Occlusion, Once
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import Trained
@@ -205,7 +205,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
 
 @pytest.mark.parametrize("change", [
     {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)},
-    {"optimiser": Muon(1e-3)},
+    {"optimiser": Muon(1e-3)}, {"corruption": Once(Gaussian(0.3))},
 ])  # fmt: skip
 def test_what_cannot_be_trained_in_an_ensemble_is_refused(
     recipe: Recipe, grey: Dataset, change: dict[str, Any]

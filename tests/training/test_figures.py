@@ -49,7 +49,10 @@ def test_every_figure_of_a_shipped_model_is_there() -> None:
     assert not lacking, "run `python -m training figures`"
 
 
-def test_each_kind_of_figure_can_be_drawn(subject: Subject, tmp_path: Path) -> None:
+def test_each_kind_of_figure_can_be_drawn(
+    recipe: Recipe, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawings.recipes, "named", lambda _: recipe)
     for kind in sorted(figures.KINDS.keys() - {"tsne", "tsne-3d", "confusion"}):
         path = figures.draw(figures.Figure("R0", subject.card.name, kind), subject, tmp_path)
         with Image.open(path) as picture:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training import recipes
-from training.corruption import Gaussian
+from training.corruption import Gaussian, Once
 from training.data import Dataset
 from training.errors import DeadRun, TrainingError
 from training.loop import Trained, first, restore, train, verdict
@@ -149,3 +149,11 @@ def test_a_clipped_gradient_moves_the_weights_less(recipe: Recipe, grey: Dataset
     still, free = train(recipe, grey), train(replace(recipe, clip=math.inf), grey)
     begun = torch.cat([p.detach().flatten() for p in start.parameters()])
     assert (weights(still) - begun).norm() < 0.5 * (weights(free) - begun).norm()
+
+
+def test_a_network_learns_noise_that_is_drawn_once_by_heart(recipe: Recipe, grey: Dataset) -> None:
+    wide = replace(recipe, net=Mlp((96,)), epochs=40)
+    anew, once = (train(replace(wide, corruption=noise), grey).history[-1]
+                  for noise in (Gaussian(0.5), Once(Gaussian(0.5))))  # fmt: skip
+    assert once["train"] < 0.8 * anew["train"]
+    assert once["loss"] > anew["loss"]

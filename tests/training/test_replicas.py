@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from training import replicas, report
 from training.__main__ import main
@@ -33,7 +34,7 @@ def test_every_network_of_a_report_has_its_settings_and_no_other() -> None:
         and not isinstance(recipe.net, Pca)
         and not any(other in recipe.name for other in OTHERS)
     }
-    assert set(replicas.REPLICAS) == faithful
+    assert {name.partition("@")[0] for name in replicas.REPLICAS} == faithful
 
 
 def test_a_replica_is_its_recipes_network_at_its_reports_rate() -> None:
@@ -43,6 +44,45 @@ def test_a_replica_is_its_recipes_network_at_its_reports_rate() -> None:
             assert (replica.net, replica.corruption) == (recipe.net, recipe.corruption)
             assert isinstance(replica.schedule, Constant | Plateau)
             assert not replica.bf16
+
+
+def test_another_reading_is_the_first_with_other_noise_or_another_split() -> None:
+    for name, replica in replicas.REPLICAS.items():
+        stem, _, reading = name.partition("@")
+        if reading:
+            first = replicas.REPLICAS[stem]
+            assert replica != first
+            assert replace(replica, corruption=first.corruption, split=first.split) == first
+            assert replicas.apart(name) == replicas.READINGS[reading]
+            assert name in replicas.readings(stem)
+
+
+def test_of_the_first_images_none_beyond_them_is_seen(grey: Dataset) -> None:
+    marked = replace(grey, train=grey.train[torch.arange(200)])
+    marked.train.pixels[:, 0, 0, 0] = torch.arange(200, dtype=torch.uint8)
+    learn, check = replicas.OfTheFirst(20, seed=17, images=100)(marked)
+    seen = [set(part.pixels[:, 0, 0, 0].tolist()) for part in (learn, check)]
+    assert list(map(len, seen)) == [80, 20]
+    assert set.union(*seen) == set(range(100))
+
+
+def test_two_readings_stand_in_two_lines_beside_the_same_number(
+    grey: Dataset, tmp_path: Path
+) -> None:
+    keys = ("mnist-conv-6-denoise", "mnist-conv-6-denoise@two")
+    found = {key: replicas.replicate(key, grey, [0], lambda r, s: short(r, s, grey))
+             for key in keys}  # fmt: skip
+    (tmp_path / replicas.FILE).write_text(json.dumps(found))
+    page = report.document(tmp_path, tmp_path, tmp_path)
+    _, section = page.split("## R2")[1].split("### With the report's own settings")
+    lines = [r for r in section.splitlines() if "| reconstruct | MSE | 0.02226 |" in r]
+    assert [line.split(" | ")[0] for line in lines] == [
+        "| `mnist-conv-6-denoise`",
+        "| `mnist-conv-6-denoise`, noisy or occluded images, none clean",
+    ]
+    errors = [found[key]["rows"][0]["values"]["mse"] for key in keys]
+    assert errors[0] != errors[1]
+    assert [f" {error:.4g} " in line for error, line in zip(errors, lines, strict=True)]
 
 
 def test_its_values_stand_beside_the_reports_and_the_recipes(grey: Dataset, tmp_path: Path) -> None:

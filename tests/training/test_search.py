@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import data, loop, trials
+from training import data, loop, report, trials
 from training.__main__ import main
 from training.data import Dataset, Split
 from training.errors import TrainingError
@@ -235,3 +236,60 @@ def test_the_command_trains_the_winner_alone_by_the_ordinary_loop(
     assert winner["validation"] == min(entry["mse"] for entry in alone.history)
     assert winner["test"] == loop.score(recipe, alone.net, dataset.test)[0]
     assert "the best alone" in capsys.readouterr().out
+
+
+def test_points_by_name_are_tried_once_each_wherever_they_lie(small: Search) -> None:
+    drawn = small.points()
+    named = replace(small, also=(drawn[1], trials.Point(0.5, 0.25)))
+    assert named.points() == [*drawn, (0.5, 0.25)]
+    assert replace(named, draws=0).points() == [drawn[1], (0.5, 0.25)]
+    assert named.identity == small.identity
+
+
+def test_a_named_point_joins_the_table_of_the_search_that_was_done(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    where = ["--data", str(small_mnist), "--runs", str(tmp_path), "--results", str(tmp_path)]
+    search = ["search", "mnist-mlp-8", "--folds", "2", "--processes", "1", *where]
+    assert main([*search, "--draws", "2", "--epochs", "2"]) == 0
+    path = tmp_path / "search-mnist-mlp-8.json"
+    before = json.loads(path.read_text())
+    (tmp_path / "search-mnist-mlp-8" / "journal.jsonl").unlink()
+    for epochs in (2, 3, 3):
+        assert main([*search, "--also", "0.004:2e-5", "--epochs", str(epochs)]) == 0
+    after = json.loads(path.read_text())
+    also = after.pop("also")
+    assert after == before
+    assert [(row["lr"], row["l2"], row["epochs"]) for row in also] == [
+        (0.004, 2e-5, 2), (0.004, 2e-5, 3),
+    ]  # fmt: skip
+    assert also[0]["mean"] == pytest.approx(sum(also[0]["losses"]) / 2)
+    page = report.document(tmp_path, tmp_path, tmp_path)
+    assert "after 2 epochs and " in page
+    assert "It is not among the points drawn." in page
+    assert f"| 0.004 | 2e-05 | 3 | {also[1]['mean']:.4g} | no, named |" in page
+    assert main([*search, "--draws", "2", "--epochs", "2", "--halving"]) == 0
+    again = json.loads(path.read_text())
+    assert (again["halving"], again["also"]) == (True, also)
+
+
+@pytest.mark.parametrize("other", [["--seed", "1"], ["--folds", "3"], ["--batch", "64"]])
+def test_a_named_point_of_another_search_is_refused(
+    other: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "search-mnist-conv-6.json"
+    search = ["search", "--also", "0.004:2e-5", "--results", str(tmp_path)]
+    assert main(search) == 1
+    assert "search without --also first" in capsys.readouterr().out
+    shutil.copyfile(data.CHECKOUT / "docs" / "reproduction" / path.name, path)
+    assert main([*search, *other]) == 1
+    assert "is of another search" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ["0.004", "0.004:", "a:b", "0:1e-5", "0.004:2e-5:1"])
+def test_a_point_that_is_not_two_numbers_is_refused_with_one_that_is(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["search", "--also", words])
+    assert "0.004:2e-5" in capsys.readouterr().err
