@@ -1,0 +1,175 @@
+/* Products of weights with images, 16 images a vector of 64 bytes: see training/kernel.py.
+
+   A word of 32 bits is one float, or with PAIRS two bfloat16 of neighbouring channels. What a
+   layer is stands in tables of offsets alone, so that no line here knows of convolutions. */
+
+#include <stdint.h>
+#include <immintrin.h>
+
+#ifndef __AVX512F__
+#error "written for 32 registers of 64 bytes"
+#endif
+
+typedef float V __attribute__((vector_size(64)));
+typedef int32_t I __attribute__((vector_size(64)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 16") for
+
+enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD };
+
+/* `small` and `sums` are LEARN's, `mask` is what the ReLU that is gone back through gave. */
+typedef struct {
+  const V *x, *small, *mask;
+  V *y, *sums;
+  const float *weights, *bias;
+  const int32_t *at_x, *at_y, *terms, *outputs; /* offsets in vectors: of pixels, of channels */
+  int32_t kind, tile, n_terms, n_outputs, n_pixels, n_blocks; /* pixels of so many blocks */
+} Op;
+
+#ifdef PAIRS
+enum { PACK = 2 };
+INLINE V dot(V sum, V a, V b) {
+  return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+}
+INLINE V get(V word, int half) {
+  return (V)(half ? (I)word & (int32_t)0xffff0000 : (I)word << 16);
+}
+INLINE V rounded(V a) { return (V)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)a)); }
+INLINE V put(const V *a) { return (V)((I)rounded(a[0]) | ((I)rounded(a[1]) << 16)); }
+INLINE V ones(void) { return (V)((I){} + 0x3f803f80); }
+#else
+enum { PACK = 1 };
+INLINE V dot(V sum, V a, V b) { return sum + a * b; }
+INLINE V get(V word, int half) { return word; }
+INLINE V put(const V *a) { return a[0]; }
+INLINE V ones(void) { return (V){} + 1; }
+#endif
+
+/* OUT channels of PIX pixels: all sums stay in registers. */
+INLINE void tile(const int OUT, const int PIX, const Op *op, const float *weights,
+                 const float *bias, const int32_t *outputs, int n_outputs, int pixel) {
+  V sum[8][8], in[8]; /* sizes that are variables would lie in memory */
+  const V *x[8];
+  UNROLLED(int p = 0; p < PIX; p++) {
+    x[p] = op->x + op->at_x[pixel + p];
+    UNROLLED(int o = 0; o < OUT; o++) sum[p][o] = (V){} + bias[o];
+  }
+  for (int k = 0; k < op->n_terms; k++, weights += OUT) {
+    UNROLLED(int p = 0; p < PIX; p++) in[p] = x[p][op->terms[k]];
+    UNROLLED(int o = 0; o < OUT; o++) {
+      V weight = (V){} + weights[o];
+      UNROLLED(int p = 0; p < PIX; p++) sum[p][o] = dot(sum[p][o], in[p], weight);
+    }
+  }
+  UNROLLED(int p = 0; p < PIX; p++) UNROLLED(int o = 0; o < OUT; o += PACK) {
+    if (o >= n_outputs) continue;
+    int to = op->at_y[pixel + p] + outputs[o / PACK];
+    UNROLLED(int half = 0; half < PACK; half++) {
+      V *value = &sum[p][o + half];
+      /* Written so that what is not a number stays so. */
+      if (op->kind == MULTIPLY_RELU) *value = (V)((I)*value & ~(*value < 0));
+      if (op->kind == MULTIPLY_MASKED)
+        *value = (V)((I)*value & ~(get(op->mask[to], half) <= 0));
+    }
+    op->y[to] = put(&sum[p][o]);
+  }
+}
+
+#define TILES(OUT, PIX)                                                                        \
+  static void tiles_##OUT(const Op *op, int pixels) {                                          \
+    for (int o = 0; o < op->n_outputs; o += OUT) {                                             \
+      const float *weights = op->weights + o * op->n_terms, *bias = op->bias + o;              \
+      const int32_t *outputs = op->outputs + o / PACK;                                         \
+      int p = 0, left = op->n_outputs - o;                                                     \
+      for (; p + PIX <= pixels; p += PIX)                                                      \
+        tile(OUT, PIX, op, weights, bias, outputs, left, p);                                   \
+      for (; p < pixels; p++) tile(OUT, 1, op, weights, bias, outputs, left, p);               \
+    }                                                                                          \
+  }
+
+TILES(8, 3)
+TILES(4, 6)
+TILES(2, 8)
+
+INLINE V both(V a, V b, const int step) {
+  I low, high;
+  for (int lane = 0; lane < 16; lane++) {
+    low[lane] = lane & step ? 16 + (lane & ~step) : lane;
+    high[lane] = low[lane] + step;
+  }
+  return (V)_mm512_permutex2var_ps((__m512)a, (__m512i)low, (__m512)b) +
+         (V)_mm512_permutex2var_ps((__m512)a, (__m512i)high, (__m512)b);
+}
+
+/* Lane n is the sum of the lanes of vector n. */
+INLINE V lanes(V *v) {
+  UNROLLED(int n = 0; n < 16; n += 2) v[n] = both(v[n], v[n + 1], 1);
+  UNROLLED(int n = 0; n < 16; n += 4) v[n] = both(v[n], v[n + 2], 2);
+  UNROLLED(int n = 0; n < 16; n += 8) v[n] = both(v[n], v[n + 4], 4);
+  return both(v[0], v[8], 8);
+}
+
+/* Adds to the gradient of the weights, 4 outputs by 4 terms at a time. */
+static void learn(const Op *op, int pixels) {
+  V *sums = op->sums;
+  for (int o = 0; o < op->n_outputs; o += 4)
+    for (int k = 0; k < op->n_terms; k += 4) {
+      const V *x[4], *small[4];
+      V sum[16] = {};
+      UNROLLED(int n = 0; n < 4; n++) {
+        x[n] = op->x + op->terms[k + n];
+        small[n] = op->small + op->outputs[o + n];
+      }
+      for (int p = 0; p < pixels; p++) {
+        V in[4];
+        UNROLLED(int n = 0; n < 4; n++) in[n] = x[n][op->at_x[p]];
+        UNROLLED(int m = 0; m < 4; m++) {
+          V out = small[m][op->at_y[p]];
+          UNROLLED(int n = 0; n < 4; n++) sum[4 * m + n] = dot(sum[4 * m + n], out, in[n]);
+        }
+      }
+      *sums++ += lanes(sum);
+    }
+}
+
+/* Adds to the gradient of the biases. */
+static void add_up(const Op *op, int pixels) {
+  V *sums = op->sums;
+  for (int o = 0; o < op->n_outputs; o += 16) {
+    V sum[16] = {};
+    for (int n = 0; n < 16 && o + n < op->n_outputs; n++)
+      for (int p = 0; p < pixels; p++)
+        sum[n] = dot(sum[n], op->x[op->outputs[o + n] + op->at_x[p]], ones());
+    *sums++ += lanes(sum);
+  }
+}
+
+/* The channels of a pair apart: of two blocks of images a vector each. */
+static void spread(const Op *op, int blocks) {
+  for (int b = 0; b < blocks; b++)
+    for (int c = 0; c < op->n_outputs; c++) {
+      int size = op->n_pixels, channels = op->n_outputs;
+      const I *one = (const I *)op->x + (2 * b * channels + c) * size;
+      const I *two = one + channels * size;
+      I *low = (I *)op->y + 2 * (b * channels + c) * size, *high = low + size;
+      for (int i = 0; i < size; i++) {
+        low[i] = (one[i] & 0xffff) | (two[i] << 16);
+        high[i] = ((one[i] >> 16) & 0xffff) | (two[i] & (int32_t)0xffff0000);
+      }
+    }
+}
+
+void run(const Op *op, int n_ops, int blocks) {
+  for (const Op *end = op + n_ops; op < end; op++) {
+    int pixels = op->n_pixels * (blocks / op->n_blocks);
+    if (op->kind == LEARN)
+      learn(op, pixels);
+    else if (op->kind == SUM)
+      add_up(op, pixels);
+    else if (op->kind == SPREAD)
+      spread(op, blocks / 2);
+    else
+      (op->tile == 8 ? tiles_8 : op->tile == 4 ? tiles_4 : tiles_2)(op, pixels);
+  }
+}
