@@ -47,6 +47,16 @@ class Map:
     def block(self) -> int:
         return self.words * self.plane
 
+    @property
+    def pair(self) -> int:
+        """The size of what SPREAD makes of a pair of blocks."""
+        return self.pack * self.block
+
+    def planes(self, channels: int, offsets: Tensor | None = None) -> Tensor:
+        """Offsets in each of so many channels or pairs of them; without any, its beginning."""
+        start = torch.arange(channels)[:, None] * self.plane
+        return (start if offsets is None else start + offsets).flatten()
+
     def allocate(self, blocks: int, dtype: torch.dtype) -> None:
         """Zeros for values and gradients."""
         size = (blocks, self.words, self.plane // self.row, self.row, LANES, self.pack)

@@ -13,10 +13,12 @@
 typedef float V __attribute__((vector_size(64)));
 typedef int32_t I __attribute__((vector_size(64)));
 
+static const I LANE = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 16") for
 
-enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD };
+enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD, LOAD, LOSS, LOSS_SIGMOID };
 
 /* `small` and `sums` are LEARN's, `mask` is what the ReLU that is gone back through gave. */
 typedef struct {
@@ -26,6 +28,14 @@ typedef struct {
   const int32_t *at_x, *at_y, *terms, *outputs; /* offsets in vectors: of pixels, of channels */
   int32_t kind, tile, n_terms, n_outputs, n_pixels, n_blocks; /* pixels of so many blocks */
 } Op;
+
+/* Images [B,C,H,W], `scale` times whose squared errors are the loss. */
+typedef struct {
+  const float *noisy, *clean;
+  double squares;
+  float scale;
+  int32_t images;
+} Batch;
 
 #ifdef PAIRS
 enum { PACK = 2 };
@@ -160,7 +170,64 @@ static void spread(const Op *op, int blocks) {
     }
 }
 
-void run(const Op *op, int n_ops, int blocks) {
+/* The same number of each of 16 images; of those beyond the last, 0. */
+INLINE V gather(const float *images, int block, I there, int channel, int pixel, const Op *op) {
+  int size = op->n_outputs * op->n_pixels;
+  const float *first = images + (long)block * 16 * size + channel * op->n_pixels + pixel;
+  return (V)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), _mm512_movepi32_mask((__m512i)there),
+                                     (__m512i)(LANE * size), first, 4);
+}
+
+INLINE V sigmoid(V x) {
+  const float series[] = {1.53376191e-4f, 1.33999077e-3f, 9.61851981e-3f, 5.55032888e-2f,
+                          2.40226466e-1f, 6.93147206e-1f, 1.0f}; /* of 2^x, |x| <= 0.5 */
+  __m512 bound = _mm512_set1_ps(100), limited = _mm512_min_ps(bound, (__m512)x);
+  limited = _mm512_max_ps(_mm512_set1_ps(-100), limited);
+  V scaled = (V)limited * -1.44269504f;
+  __m512 whole = _mm512_roundscale_ps((__m512)scaled, 0);
+  V part = scaled - (V)whole, power = (V){} + series[0];
+  UNROLLED(int n = 1; n < 7; n++) power = power * part + series[n];
+  return 1 / (1 + (V)_mm512_scalef_ps((__m512)power, whole));
+}
+
+static void load(const Op *op, int blocks, const Batch *batch) {
+  for (int b = 0; b < blocks; b++) {
+    I there = LANE < batch->images - 16 * b;
+    for (int c = 0; c < op->n_outputs; c += PACK)
+      for (int i = 0; i < op->n_pixels; i++) {
+        V value[2] = {};
+        for (int half = 0; half < PACK && c + half < op->n_outputs; half++)
+          value[half] = gather(batch->noisy, b, there, c + half, i, op);
+        op->y[op->at_y[b * op->n_pixels + i] + op->outputs[c / PACK]] = put(value);
+      }
+  }
+}
+
+/* Adds up the squared errors, and gives their gradient. */
+static void loss(const Op *op, int blocks, Batch *batch, const int is_sigmoid) {
+  for (int b = 0; b < blocks; b++) {
+    V squares = {};
+    I there = LANE < batch->images - 16 * b;
+    for (int c = 0; c < op->n_outputs; c += PACK)
+      for (int i = 0; i < op->n_pixels; i++) {
+        int at = op->at_x[b * op->n_pixels + i] + op->outputs[c / PACK];
+        V gradient[2] = {};
+        for (int half = 0; half < PACK && c + half < op->n_outputs; half++) {
+          V value = get(op->x[at], half);
+          if (is_sigmoid) value = sigmoid(value);
+          V error = value - gather(batch->clean, b, there, c + half, i, op);
+          error = (V)((I)error & there);
+          squares += error * error;
+          gradient[half] = error * (2 * batch->scale);
+          if (is_sigmoid) gradient[half] *= value * (1 - value);
+        }
+        op->y[at] = put(gradient);
+      }
+    for (int n = 0; n < 16; n++) batch->squares += squares[n];
+  }
+}
+
+void run(const Op *op, int n_ops, int blocks, Batch *batch) {
   for (const Op *end = op + n_ops; op < end; op++) {
     int pixels = op->n_pixels * (blocks / op->n_blocks);
     if (op->kind == LEARN)
@@ -169,6 +236,10 @@ void run(const Op *op, int n_ops, int blocks) {
       add_up(op, pixels);
     else if (op->kind == SPREAD)
       spread(op, blocks / 2);
+    else if (op->kind == LOAD)
+      load(op, blocks, batch);
+    else if (op->kind == LOSS || op->kind == LOSS_SIGMOID)
+      op->kind == LOSS ? loss(op, blocks, batch, 0) : loss(op, blocks, batch, 1);
     else
       (op->tile == 8 ? tiles_8 : op->tile == 4 ? tiles_4 : tiles_2)(op, pixels);
   }

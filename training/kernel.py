@@ -23,7 +23,8 @@ _SOURCE = Path(__file__).with_suffix(".c")
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-shared", "-fPIC")
 
 # What an operation does, in the order of kernel.c.
-MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD = range(6)
+(MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD, LOAD, LOSS,
+ LOSS_SIGMOID) = range(9)  # fmt: skip
 
 _POINTERS = ("x", "small", "mask", "y", "sums", "weights", "bias",
              "at_x", "at_y", "terms", "outputs")  # fmt: skip
@@ -33,10 +34,19 @@ _NUMBERS = ("kind", "tile", "n_terms", "n_outputs", "n_pixels", "n_blocks")
 class Operation(ctypes.Structure):
     """`Op` of kernel.c."""
 
-    _fields_ = [
+    _fields_ = (
         *((name, ctypes.c_void_p) for name in _POINTERS),
         *((name, ctypes.c_int32) for name in _NUMBERS),
-    ]
+    )
+
+
+class Batch(ctypes.Structure):
+    """`Batch` of kernel.c."""
+
+    _fields_ = (
+        ("noisy", ctypes.c_void_p), ("clean", ctypes.c_void_p), ("squares", ctypes.c_double),
+        ("scale", ctypes.c_float), ("images", ctypes.c_int32),
+    )  # fmt: skip
 
 
 @cache
