@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,10 +24,11 @@ from training.errors import TrainingError
 from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
 from training.members import Limits, Member, Parts, Row, begin_or_resume
 from training.networks import Pca, Shape
+from training.passes import passes
 from training.recipes import Recipe
 from training.schedules import Adam, Muon
 from training.seeds import generator
-from training.stacked import Answers, Stacked, stacks
+from training.stacked import stacks
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +118,8 @@ class _Group:
     def __init__(self, rows: list[Row], parts: Parts, dataset: Dataset, device: str) -> None:
         self.device = torch.device(device)
         self.recipe = rows[0].member.recipe
-        self.net = Stacked(self.recipe.net(dataset.shape))
+        net = self.recipe.net(dataset.shape)
+        self.passes = passes(net, dataset.shape, self.device, bf16=self.recipe.bf16)
         splits = list(dict.fromkeys(row.member.recipe.split for row in rows))
         pairs = [[part.pixels for part in parts[split]] for split in splits]
         self.learn, self.check = (
@@ -131,7 +134,6 @@ class _Group:
         """Puts the rows' states into matrices [N,P]."""
         states = zip(*((r.weights, r.mean, r.square, r.best) for r in self.rows), strict=True)
         self.weights, self.mean, self.square, self.best = map(torch.stack, states)
-        self.weights.requires_grad_()
         optimisers = [row.member.recipe.optimiser for row in self.rows]
         self.lr, self.l2, self.decay = (
             torch.tensor([[getattr(o, name, 0.0)] for o in optimisers], device=self.device)
@@ -140,6 +142,10 @@ class _Group:
 
     def run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         """Trains until no row has epochs before it, and leaves the state in the rows."""
+        with self.passes:
+            self._run(limits, checkpoints, report)
+
+    def _run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         saved = time.monotonic()
         while self.rows:
             self.epoch()
@@ -169,7 +175,6 @@ class _Group:
             [torch.randperm(count, generator=generator(seed, "order", epoch)) for seed in seeds]
         ).to(self.device)
         noise = [generator(seed, "noise", epoch, self.device) for seed in seeds]
-        which_N1 = torch.tensor(self.splits, device=self.device)[:, None]
         losses = [[entry["loss"] for entry in row.history] for row in rows]
         total_N = torch.zeros(N, device=self.device)
         for start in range(0, count, recipe.batch):
@@ -177,15 +182,13 @@ class _Group:
             done = (epoch + start / count) / recipe.epochs
             factors = [row.member.recipe.schedule(done, past)
                        for row, past in zip(rows, losses, strict=True)]  # fmt: skip
-            clean, noisy = self.batch(self.learn[which_N1, index_NB], noise, recipe.shift)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
-                answers = self.net(self.weights, noisy, noise)
-            mse_N, kl_N = _terms(answers, clean)
+            draw = partial(self.batch, self.learn, index_NB, noise, recipe.shift)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
-            loss_N = mse_N + recipe.kl * weight * kl_N
-            (gradient,) = torch.autograd.grad(loss_N.sum(), self.weights)
+            mse_N, kl_N, gradient = self.passes.learn(
+                self.weights, draw, noise, recipe.kl * weight
+            )
             self.step(gradient, torch.tensor(factors, device=self.device)[:, None])
-            total_N += loss_N.detach() * index_NB.shape[1]
+            total_N += (mse_N + recipe.kl * weight * kl_N) * index_NB.shape[1]
         self.validate((total_N / count).tolist())
         seconds = (time.perf_counter() - started) / N
         for row in rows:
@@ -193,19 +196,18 @@ class _Group:
             row.history[-1]["seconds"] = row.seconds
 
     def batch(
-        self, pixels_NBHWC: Tensor, noise: Sequence[torch.Generator], shift: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Clean and noisy images [N,C,H,W,B], the noise drawn as for a network alone."""
-        corruption = self.recipe.corruption
-        if not shift and isinstance(corruption, Clean):
-            clean = _innermost(pixels_NBHWC.permute(0, 1, 4, 2, 3)).float().div_(255)
-            return clean, clean
-        pairs = []
-        for pixels_BHWC, own in zip(pixels_NBHWC, noise, strict=True):
-            x_BCHW = shifted(pixels_BHWC.permute(0, 3, 1, 2).float().div_(255), shift, own)
-            pairs.append((x_BCHW, corruption(x_BCHW, own)))
-        clean, noisy = (_innermost(torch.stack(each)) for each in zip(*pairs, strict=True))
-        return clean, noisy
+        self, of: Tensor, index_NB: Tensor, noise: Sequence[torch.Generator], shift: int,
+        rows: slice,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Clean and noisy images [N,B,C,H,W] of some rows, the noise drawn as for one alone."""
+        which_N1 = torch.tensor(self.splits[rows], device=self.device)[:, None]
+        pixels_NBHWC, noise = of[which_N1, index_NB[rows]], noise[rows]
+        x_NBCHW = pixels_NBHWC.permute(0, 1, 4, 2, 3).float().div_(255)
+        if not shift and isinstance(self.recipe.corruption, Clean):
+            return x_NBCHW, x_NBCHW
+        clean = [shifted(x, shift, own) for x, own in zip(x_NBCHW, noise, strict=True)]
+        pairs = zip(clean, noise, strict=True)
+        return torch.stack(clean), torch.stack([self.recipe.corruption(*pair) for pair in pairs])
 
     @torch.no_grad()
     def step(self, gradient_NP: Tensor, factor_N1: Tensor) -> None:
@@ -243,25 +245,11 @@ class _Group:
         noise = [generator(0, "validation", device=self.device) for _ in self.rows]
         totals = torch.zeros(2, len(self.rows), device=self.device)
         count = self.check.shape[1]
-        for start in range(0, count, VALIDATION_BATCH):
-            pixels = self.check[self.splits, start : start + VALIDATION_BATCH]
-            clean, noisy = self.batch(pixels, noise)
-            terms = _terms(self.net(self.weights, noisy, noise), clean)
-            totals += torch.stack(terms) * clean.shape[-1]
+        every = torch.arange(count, device=self.device).expand(len(self.rows), -1)
+        for part in every.split(VALIDATION_BATCH, 1):
+            draw = partial(self.batch, self.check, part, noise, 0)
+            terms = self.passes.score(self.weights, draw, noise)
+            totals += torch.stack(terms) * part.shape[1]
         mse_N, kl_N = totals / count
         return mse_N, kl_N
 
-
-def _innermost(x_NBCHW: Tensor) -> Tensor:
-    """[N,C,H,W,B], in memory too."""
-    return x_NBCHW.permute(0, 2, 3, 4, 1).contiguous()
-
-
-def _terms(answers: Answers, clean_NCHWB: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's mean squared error, and its mean KL divergence per pixel: [N] each."""
-    mse_N = (answers.images.float() - clean_NCHWB).square().mean((1, 2, 3, 4))
-    if answers.mean is None or answers.log_variances is None:
-        return mse_N, torch.zeros_like(mse_N)
-    mean, log_variances = answers.mean, answers.log_variances
-    kl_NB = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
-    return mse_N, kl_NB.mean(1) / clean_NCHWB[0, ..., 0].numel()

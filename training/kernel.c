@@ -47,12 +47,14 @@ INLINE V get(V word, int half) {
 }
 INLINE V rounded(V a) { return (V)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)a)); }
 INLINE V put(const V *a) { return (V)((I)rounded(a[0]) | ((I)rounded(a[1]) << 16)); }
+INLINE V as_stored(V a) { return get(rounded(a), 0); }
 INLINE V ones(void) { return (V)((I){} + 0x3f803f80); }
 #else
 enum { PACK = 1 };
 INLINE V dot(V sum, V a, V b) { return sum + a * b; }
 INLINE V get(V word, int half) { return word; }
 INLINE V put(const V *a) { return a[0]; }
+INLINE V as_stored(V a) { return a; }
 INLINE V ones(void) { return (V){} + 1; }
 #endif
 
@@ -214,7 +216,7 @@ static void loss(const Op *op, int blocks, Batch *batch, const int is_sigmoid) {
         V gradient[2] = {};
         for (int half = 0; half < PACK && c + half < op->n_outputs; half++) {
           V value = get(op->x[at], half);
-          if (is_sigmoid) value = sigmoid(value);
+          if (is_sigmoid) value = as_stored(sigmoid(value));
           V error = value - gather(batch->clean, b, there, c + half, i, op);
           error = (V)((I)error & there);
           squares += error * error;
