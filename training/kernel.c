@@ -123,7 +123,7 @@ INLINE V lanes(V *v) {
 }
 
 /* Adds to the gradient of the weights, 4 outputs by 4 terms at a time. */
-static void learn(const Op *op, int pixels) {
+static void learn_from(const Op *op, int start, int end) {
   V *sums = op->sums;
   for (int o = 0; o < op->n_outputs; o += 4)
     for (int k = 0; k < op->n_terms; k += 4) {
@@ -133,7 +133,7 @@ static void learn(const Op *op, int pixels) {
         x[n] = op->x + op->terms[k + n];
         small[n] = op->small + op->outputs[o + n];
       }
-      for (int p = 0; p < pixels; p++) {
+      for (int p = start; p < end; p++) {
         V in[4];
         UNROLLED(int n = 0; n < 4; n++) in[n] = x[n][op->at_x[p]];
         UNROLLED(int m = 0; m < 4; m++) {
@@ -143,6 +143,14 @@ static void learn(const Op *op, int pixels) {
       }
       *sums++ += lanes(sum);
     }
+}
+
+/* Whole blocks of at least 48 pixels at a time: more leave the first cache (R2's 1.45 us an image
+   in place of 1.21 for its 49 pixels), of fewer the sums over lanes take too long. */
+static void learn(const Op *op, int pixels) {
+  int step = op->n_pixels;
+  while (step < 48) step += op->n_pixels;
+  for (int p = 0; p < pixels; p += step) learn_from(op, p, p + step < pixels ? p + step : pixels);
 }
 
 /* Adds to the gradient of the biases. */
