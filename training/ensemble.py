@@ -184,9 +184,7 @@ class _Group:
                        for row, past in zip(rows, losses, strict=True)]  # fmt: skip
             draw = partial(self.batch, self.learn, index_NB, noise, recipe.shift)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
-            mse_N, kl_N, gradient = self.passes.learn(
-                self.weights, draw, noise, recipe.kl * weight
-            )
+            mse_N, kl_N, gradient = self.passes.learn(self.weights, draw, noise, recipe.kl * weight)
             self.step(gradient, torch.tensor(factors, device=self.device)[:, None])
             total_N += (mse_N + recipe.kl * weight * kl_N) * index_NB.shape[1]
         self.validate((total_N / count).tolist())
@@ -204,8 +202,9 @@ class _Group:
         first_N1 = torch.tensor(self.splits[rows], device=self.device)[:, None] * of.shape[1]
         # With indices in brackets a batch takes four times as long.
         pixels = of.flatten(0, 1).index_select(0, (first_N1 + index_NB).flatten())
-        pixels_NBHWC = pixels.unflatten(0, index_NB.shape)
-        x_NBCHW = pixels_NBHWC.permute(0, 1, 4, 2, 3).float().div_(255)
+        x_NBCHW = (
+            pixels.view(*index_NB.shape, *of.shape[2:]).permute(0, 1, 4, 2, 3).float().div_(255)
+        )
         if not shift and isinstance(self.recipe.corruption, Clean):
             return x_NBCHW, x_NBCHW
         clean = [shifted(x, shift, own) for x, own in zip(x_NBCHW, noise, strict=True)]
@@ -249,10 +248,9 @@ class _Group:
         totals = torch.zeros(2, len(self.rows), device=self.device)
         count = self.check.shape[1]
         every = torch.arange(count, device=self.device).expand(len(self.rows), -1)
-        for part in every.split(VALIDATION_BATCH, 1):
+        for part in torch.split(every, VALIDATION_BATCH, 1):
             draw = partial(self.batch, self.check, part, noise, 0)
             terms = self.passes.score(self.weights, draw, noise)
             totals += torch.stack(terms) * part.shape[1]
         mse_N, kl_N = totals / count
         return mse_N, kl_N
-

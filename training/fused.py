@@ -39,8 +39,7 @@ class Fused:
     """One network's pass forward and back on weights [P], in float32 or bfloat16."""
 
     def __init__(self, net: Autoencoder, shape: Shape, *, bf16: bool = False) -> None:
-        # Kept, since operations only point to its maps.
-        self._plan = plan = Plan(net, shape, 2 if bf16 else 1)
+        plan = Plan(net, shape, 2 if bf16 else 1)
         self.program = program = Program(plan.count, _BLOCKS, bf16=bf16)
         for each in plan.maps:
             each.allocate(_BLOCKS, program.dtype)

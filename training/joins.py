@@ -1,4 +1,4 @@
-"""How two feature maps are joined by weights, as the tables of offsets that training/kernel.c reads.
+"""How weights join two feature maps, as the tables of offsets that training/kernel.c reads.
 
 Every layer with weights is a convolution of a large map to a small one, or its transpose: a dense
 layer has a kernel as large as the map. Offsets count vectors of 16 images in memory.
@@ -78,7 +78,7 @@ class Map:
 
     def fill(self, memory: Tensor, x_CHWB: Tensor) -> None:
         """Sets `memory` to the images."""
-        x_CHWGL = x_CHWB.unflatten(-1, (-1, LANES))
+        x_CHWGL = x_CHWB.view(*x_CHWB.shape[:3], -1, LANES)
         inside = self.inside(memory)[: x_CHWGL.shape[3]]
         for half in range(self.pack):
             some = x_CHWGL[half :: self.pack].permute(3, 0, 1, 2, 4)

@@ -58,7 +58,8 @@ def load(*, bf16: bool) -> ctypes.CDLL | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "kernel.so"
-        command = [compiler, *_FLAGS, *(["-DPAIRS"] if bf16 else []), _SOURCE, "-o", made]
+        pairs = ["-DPAIRS"] if bf16 else []
+        command: list[str | Path] = [compiler, *_FLAGS, *pairs, _SOURCE, "-o", made]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
             return ctypes.CDLL(str(made))

@@ -7,10 +7,9 @@ many threads as torch has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +22,8 @@ from training.stacked import Answers, Stacked
 # Gives the clean and the noisy images [N,B,C,H,W] of some of the networks.
 Draw = Callable[[slice], tuple[Tensor, Tensor]]
 Noise = Sequence[torch.Generator]
+
+_T = TypeVar("_T")
 
 
 class Passes(Protocol):
@@ -134,10 +135,8 @@ class Apart:
         size = (len(clean), self.latents)
         return clean, noisy, torch.randn(size, generator=noise[n]) if self.latents else None
 
-    def _each(self, one, count: int):
-        if self.threads == 1:
-            return map(one, range(count))
-        return self.pool.map(one, range(count))
+    def _each(self, one: Callable[[int], _T], count: int) -> Iterable[_T]:
+        return (map if self.threads == 1 else self.pool.map)(one, range(count))
 
 
 def _innermost(x_NBCHW: Tensor) -> Tensor:

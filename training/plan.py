@@ -76,7 +76,8 @@ class Plan:
         layers = [layer for layer in layers_of(net) if not isinstance(layer, nn.Identity)]
         # The last sigmoid is the loss's (training/program.py).
         self.sigmoid = isinstance(layers[-1], nn.Sigmoid)
-        numbers = torch.arange(self.count).split([p.numel() for p in net.parameters()])
+        sizes = [parameter.numel() for parameter in net.parameters()]
+        numbers = torch.split(torch.arange(self.count), sizes)
         pairs = zip(numbers, net.parameters(), strict=True)
         self._numbers = iter([each.view(parameter.shape) for each, parameter in pairs])
         self.steps = list(self._steps(layers[:-1] if self.sigmoid else layers))
@@ -125,9 +126,7 @@ class Plan:
         y = self._map(weight.shape[1], *(s * (n - 1) + k - 2 * p + extra for n, extra in sides))
         return Join(x, y, weight, bias, (s, s), p, up=True)
 
-    def _dense(
-        self, x: Map, weight: Tensor, bias: Tensor, after: Sequence[nn.Module]
-    ) -> Join:
+    def _dense(self, x: Map, weight: Tensor, bias: Tensor, after: Sequence[nn.Module]) -> Join:
         unfolded = next((n for n in after if isinstance(n, (*_WEIGHTY, nn.Unflatten))), None)
         if isinstance(unfolded, nn.Unflatten):
             shape = Shape(*unfolded.unflattened_size)

@@ -29,7 +29,7 @@ class Program:
         self.count, self.blocks = count, blocks
         self.batch = Batch()
         self._operations: list[Operation] = []
-        self._tables: list[Tensor] = []  # kept for the operations, which only point to them
+        self._tables: list[Tensor] = []  # kept, since operations only point to them
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
         self._places = torch.zeros(count, dtype=torch.long)
@@ -132,7 +132,8 @@ class Program:
             kernel.LEARN, rows, len(product.at_x),
             x=large.gradient_apart if join.up else large.value_apart,
             small=small.value_apart if join.up else small.gradient_apart,
-            at_x=self._blocks(product.at_x, large.pair), at_y=self._blocks(product.at_y, small.pair),
+            at_x=self._blocks(product.at_x, large.pair),
+            at_y=self._blocks(product.at_y, small.pair),
             terms=_filled(large.planes(terms, product.taps), columns),
             outputs=_filled(small.planes(outputs), rows),
         )  # fmt: skip
@@ -164,10 +165,9 @@ class Program:
                               n_blocks=self.pack if apart else 1)  # fmt: skip
         operation.n_terms = len(memory.get("terms", ()))
         for name, each in memory.items():
-            if not each.is_floating_point():
-                each = each.to(torch.int32).contiguous()
-                self._tables.append(each)
-            setattr(operation, name, each.data_ptr())
+            table = each if each.is_floating_point() else each.to(torch.int32).contiguous()
+            self._tables.append(table)
+            setattr(operation, name, table.data_ptr())
         self._operations.append(operation)
         return operation
 
