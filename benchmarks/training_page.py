@@ -85,9 +85,9 @@ def _table(name: str, found: dict[str, Any], rates: dict[str, Any] | None) -> st
 
 def _many(measured: dict[str, Any], rates: dict[str, Any] | None) -> str:
     lines = [
-        "## Many networks at once\n\nAs in a search: networks that differ by their seeds, one after "
-        "the other by training/loop.py or as one ensemble, on one thread. What an ensemble compiles "
-        "first counts.\n"
+        "## Many networks at once\n\nAs in a search: networks that differ by their seeds, one "
+        "after the other by training/loop.py or as one ensemble, on one thread. What an ensemble "
+        "compiles first counts.\n"
     ]
     for found in measured.values():
         part, ways = found["part"], found["ways"]

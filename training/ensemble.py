@@ -18,13 +18,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training import fused
 from training.corruption import Clean, shifted
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
 from training.members import Limits, Member, Parts, Row, begin_or_resume
 from training.networks import Pca, Shape
-from training.passes import passes
+from training.passes import at_once, passes
 from training.recipes import Recipe
 from training.schedules import Adam, Muon
 from training.seeds import generator
@@ -32,8 +33,6 @@ from training.stacked import stacks
 
 log = logging.getLogger(__name__)
 
-# Networks at once. On a CPU more only push each other out of the cache.
-_TOGETHER = {"cpu": 2, "cuda": 256}
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _SECONDS_BETWEEN_SAVES = 30.0
 
@@ -50,6 +49,12 @@ def fits(recipe: Recipe, shape: Shape) -> bool:
     if isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
         return False
     return stacks(recipe.net(shape))
+
+
+def pays(recipe: Recipe, shape: Shape, device: str) -> bool:
+    """Whether its networks, with Adam, are trained faster in an ensemble than one by one."""
+    net = recipe.net(shape)
+    return stacks(net) and (device != "cpu" or fused.fits(net, device, bf16=recipe.bf16))
 
 
 def train(
@@ -82,16 +87,18 @@ def train(
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
     limits = Limits(until, patience)
-    at_once = together or _TOGETHER[torch.device(device).type]
+    most = together
     while groups := _groups([row for row in rows if limits.open(row)], parts):
-        group = groups[0][:at_once]
+        recipe = groups[0][0].member.recipe
+        best = at_once(recipe.net(dataset.shape), torch.device(device), bf16=recipe.bf16)
+        group = groups[0][: most or best]
         try:
             _Group(group, parts, dataset, device).run(limits, checkpoints, report)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if len(group) == 1 or not _is_memory(error):
                 raise
-            at_once = len(group) // 2
-            log.warning("not enough memory for %d networks at once: %d then", len(group), at_once)
+            most = len(group) // 2
+            log.warning("not enough memory for %d networks at once: %d then", len(group), most)
     return [row.finish(dataset) for row in rows]
 
 

@@ -21,6 +21,7 @@ from training import (
     cards,
     data,
     drawings,
+    ensemble,
     figures,
     loop,
     maps,
@@ -50,11 +51,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--bf16", action="store_true", help=BF16)
     command.add_argument("--halving", action="store_true", help="all epochs for the better only")
-    command.add_argument("--processes", type=int, default=2, help="networks trained at once")
+    command.add_argument("--processes", type=int, help="one by one, so many at once")
     command.add_argument(
         "--together", metavar="DEVICE", nargs="?", const="cuda",
-        default="cuda" if torch.cuda.is_available() else "",
-        help="all networks at once, as an ensemble on that device; where there is a GPU, there",
+        help="as ensembles on that device; on a GPU where there is one, on a CPU that has AVX-512 "
+        "and a compiler if the network is convolutional, and else in two processes",
     )  # fmt: skip
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.set_defaults(run=_search)
@@ -92,12 +93,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         each.add_argument("--results", type=Path, default=RESULTS, help="where it is written")
 
 
+def _device(base: Recipe, options: argparse.Namespace) -> str:
+    """Where the networks of a search are trained together; empty if they are not."""
+    if options.together or options.processes:
+        return options.together or ""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shape = data.load(base.data, data.root(options.data)).shape
+    return device if ensemble.pays(base, shape, device) else ""
+
+
 def _search(options: argparse.Namespace, console: Console) -> None:
     base = recipes.named(options.name)
     wanted = search.Search(
         replace(base, batch=options.batch, bf16=base.bf16 or options.bf16), options.draws,
-        options.folds, options.epochs, options.seed, options.halving, options.together,
+        options.folds, options.epochs, options.seed, options.halving, "",
     )  # fmt: skip
+    wanted = replace(wanted, device=_device(wanted.base, options))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,7 +127,7 @@ def _search(options: argparse.Namespace, console: Console) -> None:
 
         folder = options.runs / f"search-{options.name}"
         rows = search.run(
-            wanted, data.root(options.data), folder, processes=options.processes, progress=told
+            wanted, data.root(options.data), folder, processes=options.processes or 2, progress=told
         )
     path = options.results / f"search-{options.name}.json"
     found = {

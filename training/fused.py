@@ -25,14 +25,14 @@ _BLOCKS = 4
 _IMAGES = _BLOCKS * LANES
 
 
-def fits(net: Autoencoder, device: str) -> bool:
+def fits(net: Autoencoder, device: str, *, bf16: bool = False) -> bool:
     """Whether the machine can do it and the network has convolutions.
 
     Dense layers alone are left to torch, whose large products are as fast.
     """
     convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
-    kernels = (kernel.load(bf16=bf16) for bf16 in (False, True))
-    return device == "cpu" and convolves and all(one is not None for one in kernels)
+    kinds = {False, bf16}  # it is validated in float32
+    return device == "cpu" and convolves and all(kernel.load(bf16=kind) for kind in kinds)
 
 
 class Fused:

@@ -47,9 +47,17 @@ class Passes(Protocol):
 
 def passes(net: Autoencoder, shape: Shape, device: torch.device, *, bf16: bool) -> Passes:
     """The way that suits the networks and the device."""
-    if fused.fits(net, device.type):
+    if fused.fits(net, device.type, bf16=bf16):
         return Apart(net, shape, bf16=bf16)
     return AtOnce(net, device, bf16=bf16)
+
+
+def at_once(net: Autoencoder, device: torch.device, *, bf16: bool) -> int:
+    """How many networks are best done at once."""
+    if device.type != "cpu":
+        return 256
+    # Batched, more than two push each other out of the cache; a few a thread wait less.
+    return 4 * torch.get_num_threads() if fused.fits(net, "cpu", bf16=bf16) else 2
 
 
 class AtOnce:
