@@ -20,6 +20,7 @@ from torch import Tensor
 
 from training import fused
 from training.corruption import Clean, shifted
+from training.crops import Whole
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
@@ -30,10 +31,10 @@ from training.recipes import Recipe
 from training.schedules import Adam, Muon
 from training.seeds import generator
 from training.stacked import stacks
+from training.stepping import Stepping
 
 log = logging.getLogger(__name__)
 
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _SECONDS_BETWEEN_SAVES = 30.0
 
 
@@ -44,9 +45,10 @@ Report = Callable[[Member, float], None]
 def fits(recipe: Recipe, shape: Shape) -> bool:
     """Whether networks of the recipe can be trained in an ensemble.
 
-    Batch norm, dropout, the U-Net and Muon cannot: what they compute would differ.
+    Batch norm, dropout and the U-Net cannot, nor gradients that are cut, nor crops: what they
+    compute would differ.
     """
-    if isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
+    if isinstance(recipe.net, Pca) or math.isfinite(recipe.clip) or recipe.cut != Whole():
         return False
     return stacks(recipe.net(shape))
 
@@ -82,7 +84,7 @@ def train(
         if not fits(recipe, dataset.shape):
             raise TrainingError(
                 f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
-                "U-Net or Muon: train it one seed at a time, without --together"
+                "U-Net, `clip` or crops: train it one seed at a time, without --together"
             )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
@@ -107,7 +109,8 @@ def _groups(rows: Sequence[Row], parts: Parts) -> list[list[Row]]:
     groups: dict[tuple[Recipe, int, tuple[int, ...]], list[Row]] = {}
     for row in rows:
         recipe = row.member.recipe
-        alike = replace(recipe, name="", source="", summary="", optimiser=Adam(0.0), split=Split(0))
+        kind = Muon(0.0) if isinstance(recipe.optimiser, Muon) else Adam(0.0)
+        alike = replace(recipe, name="", source="", summary="", optimiser=kind, split=Split(0))
         sizes = tuple(len(part) for part in parts[recipe.split])
         groups.setdefault((alike, row.epoch, sizes), []).append(row)
     return list(groups.values())
@@ -125,8 +128,8 @@ class _Group:
     def __init__(self, rows: list[Row], parts: Parts, dataset: Dataset, device: str) -> None:
         self.device = torch.device(device)
         self.recipe = rows[0].member.recipe
-        net = self.recipe.net(dataset.shape)
-        self.passes = passes(net, dataset.shape, self.device, bf16=self.recipe.bf16)
+        self.net = self.recipe.net(dataset.shape)
+        self.passes = passes(self.net, dataset.shape, self.device, bf16=self.recipe.bf16)
         splits = list(dict.fromkeys(row.member.recipe.split for row in rows))
         pairs = [[part.pixels for part in parts[split]] for split in splits]
         self.learn, self.check = (
@@ -142,10 +145,7 @@ class _Group:
         states = zip(*((r.weights, r.mean, r.square, r.best) for r in self.rows), strict=True)
         self.weights, self.mean, self.square, self.best = map(torch.stack, states)
         optimisers = [row.member.recipe.optimiser for row in self.rows]
-        self.lr, self.l2, self.decay = (
-            torch.tensor([[getattr(o, name, 0.0)] for o in optimisers], device=self.device)
-            for name in ("lr", "l2", "decay")
-        )
+        self.step = Stepping(self.net, optimisers, self.weights)
 
     def run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         """Trains until no row has epochs before it, and leaves the state in the rows."""
@@ -192,7 +192,9 @@ class _Group:
             draw = partial(self.batch, self.learn, index_NB, noise, recipe.shift)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
             mse_N, kl_N, gradient = self.passes.learn(self.weights, draw, noise, recipe.kl * weight)
-            self.step(gradient, torch.tensor(factors, device=self.device)[:, None])
+            self.steps += 1
+            factor_N1 = torch.tensor(factors, device=self.device)[:, None]
+            self.step(self.weights, gradient, self.mean, self.square, self.steps, factor_N1)
             total_N += (mse_N + recipe.kl * weight * kl_N) * index_NB.shape[1]
         self.validate((total_N / count).tolist())
         seconds = (time.perf_counter() - started) / N
@@ -209,27 +211,13 @@ class _Group:
         first_N1 = torch.tensor(self.splits[rows], device=self.device)[:, None] * of.shape[1]
         # With indices in brackets a batch takes four times as long.
         pixels = of.flatten(0, 1).index_select(0, (first_N1 + index_NB).flatten())
-        x_NBCHW = (
-            pixels.view(*index_NB.shape, *of.shape[2:]).permute(0, 1, 4, 2, 3).float().div_(255)
-        )
+        pixels_NBHWC = pixels.view(*index_NB.shape, *of.shape[2:])
+        x_NBCHW = pixels_NBHWC.permute(0, 1, 4, 2, 3).float().div_(255)
         if not shift and isinstance(self.recipe.corruption, Clean):
             return x_NBCHW, x_NBCHW
         clean = [shifted(x, shift, own) for x, own in zip(x_NBCHW, noise, strict=True)]
         pairs = zip(clean, noise, strict=True)
         return torch.stack(clean), torch.stack([self.recipe.corruption(*pair) for pair in pairs])
-
-    @torch.no_grad()
-    def step(self, gradient_NP: Tensor, factor_N1: Tensor) -> None:
-        """Adam (Kingma and Ba 2015), each row at its own rate and with its own decay."""
-        self.steps += 1
-        slow, slower = _BETAS
-        lr = self.lr * factor_N1
-        self.weights.mul_(1 - lr * self.decay)
-        gradient_NP = gradient_NP.addcmul(self.weights, self.l2)
-        self.mean.lerp_(gradient_NP, 1 - slow)
-        self.square.mul_(slower).addcmul_(gradient_NP, gradient_NP, value=1 - slower)
-        scale = self.square.sqrt().div_(math.sqrt(1 - slower**self.steps)).add_(_EPSILON)
-        self.weights.addcdiv_(self.mean * (-lr / (1 - slow**self.steps)), scale)
 
     @torch.no_grad()
     def validate(self, train_losses: Sequence[float]) -> None:

@@ -20,8 +20,8 @@ from training.networks import Autoencoder, Shape
 from training.plan import Plan, Sampling
 from training.program import Program, Stage
 
-# Of 16 images each, from the first layer to the gradient. R2's network takes 25.2 us an image with 2,
-# 27.1 with 4 and 30.4 with 8, in bfloat16 15.9, 16.6 and 18.8 (a busy core, 1 MiB of L2).
+# Of 16 images each, from the first layer to the gradient. With 2 R2's network takes 25.2 us an
+# image, with 4 27.1 and with 8 30.4; in bfloat16 15.9, 16.6, 18.8 (a busy core, 1 MiB of L2).
 _BLOCKS = 2
 _IMAGES = _BLOCKS * LANES
 

@@ -11,6 +11,7 @@ import torch
 
 from training import ensemble, kernel, loop
 from training.corruption import Gaussian, Occlusion
+from training.crops import Crops
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import Trained
@@ -236,13 +237,30 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
 
 @pytest.mark.parametrize("change", [
     {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)},
-    {"optimiser": Muon(1e-3)},
+    {"clip": 0.1}, {"cut": Crops(8, of_each=2)},
 ])  # fmt: skip
 def test_what_cannot_be_trained_in_an_ensemble_is_refused(
     recipe: Recipe, grey: Dataset, change: dict[str, Any]
 ) -> None:
     with pytest.raises(TrainingError, match="one seed at a time"):
         ensemble.train([Member(replace(recipe, **change))], grey)
+
+
+@pytest.mark.parametrize("net", [
+    Mlp((24, 16, 4), activation="gelu"), Conv((16, 32), 4, hidden=16, activation="gelu"),
+], ids=repr)  # fmt: skip
+def test_under_muon_each_ends_as_if_it_had_been_trained_alone(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    optimisers = [Muon(3e-3), AdamW(3e-3), Muon(1e-3, decay=0.5), Muon(1e-2)]
+    several = [
+        Member(replace(recipe, net=net, optimiser=optimiser), seed)
+        for seed, optimiser in enumerate(optimisers)
+    ]
+    for member, run in zip(several, ensemble.train(several, grey, together=4), strict=True):
+        alone = weights(loop.train(member.recipe, grey, seed=member.seed))
+        # Muon computes in bfloat16, which turns the last bit of a gradient into one of 256.
+        assert (weights(run) - alone).norm() < 0.02 * alone.norm()
 
 
 def test_members_of_different_shapes_are_trained_in_groups(recipe: Recipe, grey: Dataset) -> None:
