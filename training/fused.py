@@ -20,8 +20,8 @@ from training.networks import Autoencoder, Shape
 from training.plan import Plan, Sampling
 from training.program import Program, Stage
 
-# Of 16 images each, from the first layer to the gradient. With 2 R2's network takes 25.2 us an
-# image, with 4 27.1 and with 8 30.4; in bfloat16 15.9, 16.6, 18.8 (a busy core, 1 MiB of L2).
+# Of 16 images each, from the first layer to the gradient. With 2 R2's network takes 22.8 us an
+# image, with 1 23.0 and with 4 24.9; in bfloat16 with 2 14.4, with 4 16.4 (one core, 1 MiB of L2).
 _BLOCKS = 2
 _IMAGES = _BLOCKS * LANES
 

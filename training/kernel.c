@@ -18,7 +18,7 @@ static const I LANE = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 16") for
 
-enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD, LOAD, LOSS, LOSS_SIGMOID };
+enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, LEARN_FLAT, SUM, SPREAD, LOAD, LOSS, LOSS_SIGMOID };
 
 /* `small` and `sums` are LEARN's, `mask` is what the ReLU that is gone back through gave. */
 typedef struct {
@@ -96,6 +96,7 @@ INLINE void tile(const int OUT, const int PIX, const Op *op, const float *weight
       int p = 0, left = op->n_outputs - o;                                                     \
       for (; p + PIX <= pixels; p += PIX)                                                      \
         tile(OUT, PIX, op, weights, bias, outputs, left, p);                                   \
+      for (; p + 2 <= pixels; p += 2) tile(OUT, 2, op, weights, bias, outputs, left, p);       \
       for (; p < pixels; p++) tile(OUT, 1, op, weights, bias, outputs, left, p);               \
     }                                                                                          \
   }
@@ -104,15 +105,14 @@ TILES(8, 3)
 TILES(4, 6)
 TILES(2, 8)
 
-INLINE V both(V a, V b, const int step) {
-  I low, high;
-  for (int lane = 0; lane < 16; lane++) {
-    low[lane] = lane & step ? 16 + (lane & ~step) : lane;
-    high[lane] = low[lane] + step;
-  }
-  return (V)_mm512_permutex2var_ps((__m512)a, (__m512i)low, (__m512)b) +
-         (V)_mm512_permutex2var_ps((__m512)a, (__m512i)high, (__m512)b);
+/* Of every two lanes so far apart the first, or the second: a's, and then b's in between. */
+INLINE V every(const int second, V a, V b, const int step) {
+  I from;
+  for (int lane = 0; lane < 16; lane++)
+    from[lane] = (lane & step ? 16 + (lane & ~step) : lane) + second * step;
+  return (V)_mm512_permutex2var_ps((__m512)a, (__m512i)from, (__m512)b);
 }
+INLINE V both(V a, V b, const int step) { return every(0, a, b, step) + every(1, a, b, step); }
 
 /* Lane n is the sum of the lanes of vector n. */
 INLINE V lanes(V *v) {
@@ -120,6 +120,16 @@ INLINE V lanes(V *v) {
   UNROLLED(int n = 0; n < 16; n += 4) v[n] = both(v[n], v[n + 2], 2);
   UNROLLED(int n = 0; n < 16; n += 8) v[n] = both(v[n], v[n + 4], 4);
   return both(v[0], v[8], 8);
+}
+
+/* Lane n of vector m becomes lane m of vector n. */
+INLINE void turn(V *v) {
+  UNROLLED(int step = 1; step < 16; step *= 2) UNROLLED(int n = 0; n < 16; n++) {
+    if (n & step) continue;
+    V a = v[n], b = v[n + step];
+    v[n] = every(0, a, b, step);
+    v[n + step] = every(1, a, b, step);
+  }
 }
 
 /* Adds to the gradient of the weights, 4 outputs by 4 terms at a time. */
@@ -153,15 +163,40 @@ static void learn(const Op *op, int pixels) {
   for (int p = 0; p < pixels; p += step) learn_from(op, p, p + step < pixels ? p + step : pixels);
 }
 
+/* The same for a dense layer, which has a pixel only: 16 terms a vector, 8 outputs by 32 terms. */
+static void learn_flat(const Op *op, int pixels) {
+  int row = op->n_terms / 16;
+  for (int p = 0; p < pixels; p++)
+    for (int k = 0; k < op->n_terms; k += 32) {
+      V x[32];
+      for (int n = 0; n < 32; n++) x[n] = op->x[op->terms[k + n] + op->at_x[p]];
+      turn(x);
+      turn(x + 16);
+      for (int o = 0; o < op->n_outputs; o += 8) {
+        V *sums = op->sums + o * row + k / 16, sum[8][2];
+        const float *small[8];
+        UNROLLED(int m = 0; m < 8; m++) {
+          small[m] = (const float *)(op->small + op->outputs[o + m] + op->at_y[p]);
+          UNROLLED(int n = 0; n < 2; n++) sum[m][n] = sums[m * row + n];
+        }
+        for (int i = 0; i < 16; i++) UNROLLED(int m = 0; m < 8; m++) {
+          V out = (V){} + small[m][i];
+          UNROLLED(int n = 0; n < 2; n++) sum[m][n] = dot(sum[m][n], x[16 * n + i], out);
+        }
+        UNROLLED(int m = 0; m < 8; m++) UNROLLED(int n = 0; n < 2; n++)
+          sums[m * row + n] = sum[m][n];
+      }
+    }
+}
+
 /* Adds to the gradient of the biases. */
 static void add_up(const Op *op, int pixels) {
-  V *sums = op->sums;
   for (int o = 0; o < op->n_outputs; o += 16) {
     V sum[16] = {};
-    for (int n = 0; n < 16 && o + n < op->n_outputs; n++)
-      for (int p = 0; p < pixels; p++)
-        sum[n] = dot(sum[n], op->x[op->outputs[o + n] + op->at_x[p]], ones());
-    *sums++ += lanes(sum);
+    for (int n = 0; n < 16 && o + n < op->n_outputs; n += 4)
+      for (int p = 0; p < pixels; p++) UNROLLED(int m = n; m < n + 4; m++)
+        sum[m] = dot(sum[m], op->x[op->outputs[o + m] + op->at_x[p]], ones());
+    op->sums[o / 16] += lanes(sum);
   }
 }
 
@@ -242,6 +277,8 @@ void run(const Op *op, int n_ops, int blocks, Batch *batch) {
     int pixels = op->n_pixels * (blocks / op->n_blocks);
     if (op->kind == LEARN)
       learn(op, pixels);
+    else if (op->kind == LEARN_FLAT)
+      learn_flat(op, pixels);
     else if (op->kind == SUM)
       add_up(op, pixels);
     else if (op->kind == SPREAD)

@@ -23,8 +23,8 @@ _SOURCE = Path(__file__).with_suffix(".c")
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-shared", "-fPIC")
 
 # What an operation does, in the order of kernel.c.
-(MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, SUM, SPREAD, LOAD, LOSS,
- LOSS_SIGMOID) = range(9)  # fmt: skip
+(MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, LEARN_FLAT, SUM, SPREAD, LOAD, LOSS,
+ LOSS_SIGMOID) = range(10)  # fmt: skip
 
 _POINTERS = ("x", "small", "mask", "y", "sums", "weights", "bias",
              "at_x", "at_y", "terms", "outputs")  # fmt: skip

@@ -12,8 +12,8 @@ from training import kernel
 from training.joins import Join, Map, Product
 from training.kernel import LANES, Batch, Operation
 
-# What MULTIPLY makes at once, and the side of the square of weights that LEARN adds up at once.
-_TILES, _SQUARE = (2, 4, 8), 4
+# What MULTIPLY makes at once; the weights that LEARN adds up at once, and LEARN_FLAT.
+_TILES, _SQUARE, _FLAT = (2, 4, 8), (4, 4), (8, 32)
 
 Stage = Callable[[int], None]
 
@@ -127,9 +127,11 @@ class Program:
     def _learn(self, join: Join) -> list[Operation]:
         product, small, large = join.down(), join.small, join.large
         outputs, terms, taps = product.weight.shape
-        rows, columns = _up(outputs, _SQUARE), _up(terms * taps, _SQUARE)
+        is_flat = len(product.at_x) == 1
+        height, width = _FLAT if is_flat else _SQUARE
+        rows, columns = _up(outputs, height), _up(terms * taps, width)
         weights = self._operation(
-            kernel.LEARN, rows, len(product.at_x),
+            kernel.LEARN_FLAT if is_flat else kernel.LEARN, rows, len(product.at_x),
             x=large.gradient_apart if join.up else large.value_apart,
             small=small.value_apart if join.up else small.gradient_apart,
             at_x=self._blocks(product.at_x, large.pair),
@@ -138,8 +140,9 @@ class Program:
             outputs=_filled(small.planes(outputs), rows),
         )  # fmt: skip
         o, k = torch.arange(outputs)[:, None], torch.arange(terms * taps)
-        square = o // _SQUARE * (columns // _SQUARE) + k // _SQUARE
-        place = square * _SQUARE**2 + o % _SQUARE * _SQUARE + k % _SQUARE
+        square = o // height * (columns // width) + k // width
+        place = square * height * width + o % height * width + k % width
+        place = o * columns + k if is_flat else place
         weights.sums = self._sums(product.weight.flatten(1), place, rows * columns)
         # A dense layer has a bias for every pixel of a map.
         after, pixels, none = join.after, join.after.pixels(), torch.zeros(1, dtype=torch.long)
@@ -147,7 +150,8 @@ class Program:
         channels = after.planes(after.channels, own)
         biases = self._operation(
             kernel.SUM, len(channels), len(shared), x=after.gradient_apart,
-            at_x=self._blocks(shared, after.pair), outputs=channels,
+            at_x=self._blocks(shared, after.pair),
+            outputs=_filled(channels, _up(len(channels), LANES)),
         )  # fmt: skip
         biases.sums = self._sums(join.bias.flatten(), torch.arange(len(channels)),
                                  _up(len(channels), LANES))  # fmt: skip
@@ -160,7 +164,7 @@ class Program:
 
     def _operation(self, kind: int, channels: int, pixels: int, **memory: Tensor) -> Operation:
         # Where channels lie apart, a vector has the images of two blocks.
-        apart = kind in (kernel.LEARN, kernel.SUM)
+        apart = kind in (kernel.LEARN, kernel.LEARN_FLAT, kernel.SUM)
         operation = Operation(kind=kind, n_outputs=channels, n_pixels=pixels,
                               n_blocks=self.pack if apart else 1)  # fmt: skip
         operation.n_terms = len(memory.get("terms", ()))
