@@ -18,7 +18,10 @@ static const I LANE = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 16") for
 
-enum { MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, LEARN_FLAT, SUM, SPREAD, LOAD, LOSS, LOSS_SIGMOID };
+/* As in kernel.py, like the two structures. */
+enum {
+  MULTIPLY, MULTIPLY_RELU, MULTIPLY_MASKED, LEARN, LEARN_FLAT, SUM, SPREAD, LOAD, LOSS, LOSS_SIGMOID
+};
 
 /* `small` and `sums` are LEARN's, `mask` is what the ReLU that is gone back through gave. */
 typedef struct {

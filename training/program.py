@@ -63,7 +63,8 @@ class Program:
         """Back: of the weights and biases, and of the map before them unless they are the first."""
         x, y = join.before, join.after
         found = [*self._spread(x, x.value, x.value_apart),
-                 *self._spread(y, y.gradient, y.gradient_apart), *self._learn(join)]  # fmt: skip
+                 *self._spread(y, y.gradient, y.gradient_apart),
+                 self._learn(join), self._add_up(join)]  # fmt: skip
         if not first:
             kind = kernel.MULTIPLY_MASKED if x.rectified else kernel.MULTIPLY
             found += [self._multiply(product, kind, y, x, y.gradient, x.gradient)
@@ -124,7 +125,7 @@ class Program:
         self._biases.append(bias)
         return operation
 
-    def _learn(self, join: Join) -> list[Operation]:
+    def _learn(self, join: Join) -> Operation:
         product, small, large = join.down(), join.small, join.large
         outputs, terms, taps = product.weight.shape
         is_flat = len(product.at_x) == 1
@@ -144,18 +145,20 @@ class Program:
         place = square * height * width + o % height * width + k % width
         place = o * columns + k if is_flat else place
         weights.sums = self._sums(product.weight.flatten(1), place, rows * columns)
-        # A dense layer has a bias for every pixel of a map.
+        return weights
+
+    def _add_up(self, join: Join) -> Operation:
         after, pixels, none = join.after, join.after.pixels(), torch.zeros(1, dtype=torch.long)
+        # A dense layer has a bias for every pixel of a map.
         shared, own = (pixels, none) if join.bias.ndim == 1 else (none, pixels)
         channels = after.planes(after.channels, own)
+        size = _up(len(channels), LANES)
         biases = self._operation(
             kernel.SUM, len(channels), len(shared), x=after.gradient_apart,
-            at_x=self._blocks(shared, after.pair),
-            outputs=_filled(channels, _up(len(channels), LANES)),
+            at_x=self._blocks(shared, after.pair), outputs=_filled(channels, size),
         )  # fmt: skip
-        biases.sums = self._sums(join.bias.flatten(), torch.arange(len(channels)),
-                                 _up(len(channels), LANES))  # fmt: skip
-        return [weights, biases]
+        biases.sums = self._sums(join.bias.flatten(), torch.arange(len(channels)), size)
+        return biases
 
     def _spread(self, of: Map, pairs: Tensor, apart: Tensor) -> list[Operation]:
         if self.pack == 1:

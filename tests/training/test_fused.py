@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,17 @@ def test_the_sigmoid_is_torchs_from_end_to_end(bf16: bool) -> None:
     clean = x_BCHW.bfloat16().float().sigmoid() if bf16 else x_BCHW.sigmoid()
     mse, _, _ = Fused(net, Shape(1, 2, 2), bf16=bf16).learn(torch.tensor([1.0, 0]), clean, x_BCHW)
     assert mse**0.5 < (2e-3 if bf16 else 1e-7)
+
+
+def test_the_kernels_numbers_and_structures_are_those_of_its_python_side() -> None:
+    source = Path(kernel.__file__).with_suffix(".c").read_text()
+    kinds = re.search(r"enum {\n(.*?)\n}", source, re.DOTALL)
+    assert kinds is not None
+    assert [getattr(kernel, name) for name in re.findall(r"\w+", kinds[1])] == list(range(10))
+    structures = re.findall(r"typedef struct {\n(.*?)\n} (\w+);", source, re.DOTALL)
+    for (body, _), ours in zip(structures, (kernel.Operation, kernel.Batch), strict=True):
+        declared = re.sub(r"/\*.*?\*/|const|\b(V|float|double|int32_t)\b", "", body)
+        assert re.findall(r"\w+", declared) == [name for name, _ in ours._fields_]
 
 
 def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
