@@ -1,8 +1,8 @@
 """How the networks of an ensemble are run forward and back: as one computation, or a thread each.
 
 On a GPU, and where training/fused.py cannot be had, all are one batched computation. Otherwise
-each is done by itself, which takes R2's network a third of the time (docs/decisions.md, 140), on as
-many threads as torch has.
+each is done by itself, which takes R2's network less than half the time (docs/decisions.md, 140),
+on as many threads as torch has.
 """
 
 from __future__ import annotations
