@@ -120,7 +120,7 @@ class Program:
         operation.tile = tile
         operation.weights = sum(map(len, self._weights)) * self.dtype.itemsize
         operation.bias = sum(map(len, self._biases)) * torch.float32.itemsize
-        weight = weight.view(-1, tile, x.words, self.pack, taps)
+        weight = weight.view(len(bias) // tile, tile, x.words, self.pack, taps)
         self._weights.append(weight.permute(0, 2, 4, 1, 3).flatten())
         self._biases.append(bias)
         return operation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,13 @@ KL = 0.7
 class Case:
     """A network, its weights, and images that are clean and noisy."""
 
-    def __init__(self, family: Family, shape: Shape, count: int) -> None:
+    def __init__(self, family: Callable[[Shape], Autoencoder], shape: Shape, count: int) -> None:
         torch.manual_seed(0)
         self.net, self.shape = family(shape), shape
         self.weights = nn.utils.parameters_to_vector(self.net.parameters()).detach()
         self.clean = torch.rand(count, *shape)
         self.noisy = self.clean + 0.1 * torch.randn_like(self.clean)
-        self.noise = torch.randn(count, family.latents) if self.net.variational else None
+        self.noise = torch.randn(count, 3) if self.net.variational else None
 
     def torchs(self, *, bf16: bool = False) -> tuple[float, float, Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -83,6 +84,24 @@ def test_bfloat16_is_as_near_to_float32_as_torchs_is(
     )  # fmt: skip
     assert case.ours(bf16=True)[0] == pytest.approx(mse, rel=1e-2)
     assert 0 < (ours - exact).norm() < 1.5 * (torchs - exact).norm()
+
+
+@needs_kernel
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [
+    (1, 1, 0), (2, 2, 0), (2, 3, 0), (4, 2, 1), (5, 2, 2), (5, 1, 2), (3, 3, 1),
+])  # fmt: skip
+def test_kernels_strides_and_paddings_are_torchs(kernel: int, stride: int, padding: int) -> None:
+    shape = Shape(2, 13, 10)
+    down = nn.Conv2d(2, 5, kernel, stride, padding)
+    small = down(torch.zeros(1, *shape)).shape[2:]
+    sides = zip(shape[1:], small, strict=True)
+    extra = [n - (m - 1) * stride + 2 * padding - kernel for n, m in sides]
+    up = nn.ConvTranspose2d(5, 2, kernel, stride, padding, extra)
+    net = Autoencoder(nn.Sequential(down, nn.ReLU()), nn.Sequential(up, nn.Tanh()))
+    case = Case(lambda _: net, shape, 20)
+    _, _, gradient = case.ours()
+    _, _, expected = case.torchs()
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-7)
 
 
 @needs_kernel
