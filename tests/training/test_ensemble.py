@@ -246,6 +246,15 @@ def test_what_cannot_be_trained_in_an_ensemble_is_refused(
         ensemble.train([Member(replace(recipe, **change))], grey)
 
 
+@pytest.mark.usefixtures("_ways")
+def test_noise_on_colours_is_that_of_a_network_alone(recipe: Recipe, colour: Dataset) -> None:
+    recipe = replace(recipe, net=Valid((4, 4)), shift=1, corruption=Gaussian(0.2), epochs=1)
+    runs = ensemble.train(members(recipe, 2), colour, together=2)
+    for member, run in zip(members(recipe, 2), runs, strict=True):
+        alone = loop.train(member.recipe, colour, seed=member.seed)
+        torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("net", [
     Mlp((24, 16, 4), activation="gelu"), Conv((16, 32), 4, hidden=16, activation="gelu"),
 ], ids=repr)  # fmt: skip
