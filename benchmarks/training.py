@@ -1,6 +1,6 @@
 """Ways to train one network, side by side, and how near they come to what the processor can do.
 
-    python -m benchmarks.training                   everything: about 15 minutes of a quiet machine
+    python -m benchmarks.training                   everything: about 20 minutes of a quiet machine
     python -m benchmarks.training --only dense      measured again, the rest is kept
     python -m benchmarks.training --only            the page again, from what is known
 
@@ -25,7 +25,7 @@ import torch
 from benchmarks import training_page
 from benchmarks.environment import commit, processor
 from benchmarks.payloads import ROOT
-from benchmarks.ways import WAYS, Task
+from benchmarks.ways import MANY, WAYS, Task
 from service import cores
 from training import data, loop, recipes
 
@@ -38,7 +38,7 @@ _SIDE, _SECONDS = 1024, 2.0
 
 @dataclass(frozen=True)
 class Part:
-    """A network, and how much of it is done: its batch, images an epoch, epochs, seeds."""
+    """A network or many, and how much is done: the batch, images an epoch, epochs, rounds."""
 
     network: str
     batch: int
@@ -46,10 +46,14 @@ class Part:
     epochs: int
     seeds: int = 5
     threads: int = 1
+    networks: int = 1
 
     def task(self, seed: int, root: Path) -> Task:
         """One round of it."""
-        return Task(self.network, self.batch, self.images, self.epochs, seed, root, self.threads)
+        return Task(
+            self.network, self.batch, self.images, self.epochs, seed, root, self.threads,
+            self.networks,
+        )  # fmt: skip
 
 
 _CORES = cores.usable()
@@ -60,6 +64,12 @@ PARTS = {
     "convolutional-all-cores": Part("mnist-conv-6", 512, 48_000, 1, 3, _CORES),
     "dense-all-cores": Part("mnist-mlp-8", 2048, 48_000, 1, 3, _CORES),
 }
+# As a search trains them: R2's folds too have three images to learn from for one kept apart.
+MANY_PARTS = {
+    "many-8": Part("mnist-conv-6", 512, 6_144, 4, 3, networks=8),
+    "many-140": Part("mnist-conv-6", 512, 6_144, 1, 1, networks=140),
+}
+PARTS |= MANY_PARTS
 # Whole runs: to R2's number, and R4's 50 epochs.
 RUNS = ("number", "fifty")
 RATES = "rates"
@@ -82,10 +92,11 @@ def rates() -> Figures:
 
 def side_by_side(part: Part, root: Path) -> Figures:
     """Images a second of each way, and its error after as many epochs, seed by seed."""
-    found: Figures = {name: {"speeds": [], "errors": []} for name in WAYS}
+    ways = WAYS if part.networks == 1 else MANY
+    found: Figures = {name: {"speeds": [], "errors": []} for name in ways}
     for seed in range(part.seeds):
         task = part.task(seed, root)
-        for name, way in WAYS.items():
+        for name, way in ways.items():
             if "missing" in found[name]:
                 continue
             try:

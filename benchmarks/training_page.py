@@ -14,6 +14,7 @@ _TITLES = {
     "convolutional-all-cores": _R2 + ", on {threads} threads",
     "dense-all-cores": _R4 + ", on {threads} threads",
 }
+_MANY = ("many-8", "many-140")
 _HEAD = """# Ways to train, side by side
 
     python -m benchmarks.training
@@ -40,6 +41,9 @@ def write(figures: dict[str, Any]) -> str:
             f"{rates['bfloat16'] / 1e9:.0f} in bfloat16. {_where(rates)}\n"
         )
     parts += [_table(name, figures[name], rates) for name in _TITLES if name in figures]
+    measured = {name: figures[name] for name in _MANY if name in figures}
+    if measured:
+        parts.append(_many(measured, rates))
     if "number" in figures:
         parts.append(_number(figures["number"], figures.get("convolutional")))
     if "fifty" in figures:
@@ -70,17 +74,46 @@ def _table(name: str, found: dict[str, Any], rates: dict[str, Any] | None) -> st
             continue
         low, high = min(measured["speeds"]), max(measured["speeds"])
         ratios = [speeds[way] / speeds[other] for other in (REPORTS, PLAIN, OURS)]
-        share = "-"
-        if rates:
-            kind = "bfloat16" if "bfloat16" in way else "float32"
-            possible = part["threads"] * rates[kind]
-            share = f"{speeds[way] * found['operations'] / possible:.0%}"
+        share = _share(way, speeds[way], found, rates)
         cells = [way, f"{speeds[way]:,.0f} ({low:,.0f} to {high:,.0f})"]
         cells += [f"{ratio:.2f}" for ratio in ratios]
         lines.append("| " + " | ".join([*cells, share, _error(measured["errors"])]) + " |")
     missing = {way: m["missing"] for way, m in ways.items() if "missing" in m}
     lines += [f"\n{way}: not measured: `{why}`" for way, why in missing.items()]
     return "\n".join(lines) + "\n"
+
+
+def _many(measured: dict[str, Any], rates: dict[str, Any] | None) -> str:
+    lines = [
+        "## Many networks at once\n\nAs in a search: networks that differ by their seeds, one "
+        "after the other by training/loop.py or as one ensemble, on one thread. What an ensemble "
+        "compiles first counts.\n"
+    ]
+    for found in measured.values():
+        part, ways = found["part"], found["ways"]
+        speeds = {way: statistics.median(each["speeds"]) for way, each in ways.items()}
+        rounds = f", {part['seeds']} rounds" * (part["seeds"] > 1)
+        lines += [
+            f"{part['networks']} of `{part['network']}`, batch {part['batch']}, {part['epochs']} "
+            f"epoch{'s' * (part['epochs'] > 1)} of {part['images']:,} digits each{rounds}. "
+            f"{_where(found)}\n",
+            f"| way | ms a network's epoch | images/s | of {OURS} | share | error |",
+            "|---|---|---|---|---|---|",
+        ]
+        for way, speed in speeds.items():
+            cells = [way, f"{1000 * part['images'] / speed:,.0f}", f"{speed:,.0f}",
+                     f"{speed / speeds[OURS]:.2f}", _share(way, speed, found, rates)]  # fmt: skip
+            lines.append("| " + " | ".join([*cells, _error(ways[way]["errors"])]) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _share(way: str, speed: float, found: dict[str, Any], rates: dict[str, Any] | None) -> str:
+    """What is multiplied, of what so many threads could."""
+    if not rates:
+        return "-"
+    possible = found["part"]["threads"] * rates["bfloat16" if "bfloat16" in way else "float32"]
+    return f"{speed * found['operations'] / possible:.0%}"
 
 
 def _error(errors: list[float]) -> str:

@@ -7,6 +7,7 @@ take, start and validation included: see `Task.clock`.
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import sysconfig
@@ -27,6 +28,7 @@ from benchmarks.payloads import ROOT
 from training import data, ensemble, loop, recipes
 from training.data import Dataset, Images, Split
 from training.initialise import build
+from training.loop import Trained
 from training.members import Member
 from training.networks import Autoencoder
 from training.recipes import Recipe
@@ -46,7 +48,10 @@ _whole = lru_cache(maxsize=1)(data.load)
 
 @dataclass(frozen=True)
 class Task:
-    """One network to be trained: `images` an epoch, by a recipe of the table at half its rate."""
+    """A network to be trained: `images` an epoch, by a recipe of the table at half its rate.
+
+    Of several `networks` each has a seed of its own.
+    """
 
     name: str
     batch: int
@@ -55,15 +60,22 @@ class Task:
     seed: int
     root: Path
     threads: int = 1
+    networks: int = 1
+
+    @property
+    def seeds(self) -> list[int]:
+        """The networks', the first of them the task's."""
+        return [self.seed + 1000 * k for k in range(self.networks)]
 
     def clock(self) -> Callable[[], float]:
         """What counts seconds; from here on torch has that many threads.
 
-        On one thread it is the processor's time, which other programs do not lengthen. On several
-        it is the wall's, of a machine that must be quiet: how well a way fills them is the point.
+        On one thread it is the processor's time, which other programs do not lengthen, a compiler's
+        included. On several it is the wall's, of a machine that must be quiet: how well a way fills
+        them is the point.
         """
         torch.set_num_threads(self.threads)
-        return time.process_time if self.threads == 1 else time.perf_counter
+        return processor_time if self.threads == 1 else time.perf_counter
 
     @property
     def recipe(self) -> Recipe:
@@ -108,6 +120,12 @@ class Measured:
 
 
 Way = Callable[[Task], Measured]
+
+
+def processor_time() -> float:
+    """Seconds of this process, and of those that it has started and that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 class _Pictures(torch.utils.data.Dataset[Tensor]):
@@ -209,12 +227,16 @@ def _run(command: list[str | Path]) -> str:
 
 
 def ours(task: Task, *, bf16: bool = False) -> Measured:
-    """training/loop.py."""
-    dataset, clock = task.dataset(), task.clock()
+    """training/loop.py, one network after the other."""
+    dataset, recipe, clock = task.dataset(), replace(task.recipe, bf16=bf16), task.clock()
     started = clock()
-    run = loop.train(replace(task.recipe, bf16=bf16), dataset, seed=task.seed)
-    seconds = clock() - started
-    return Measured(task.images * task.epochs, seconds, min(e["mse"] for e in run.history))
+    runs = [loop.train(recipe, dataset, seed=seed) for seed in task.seeds]
+    return _all(task, runs, clock() - started)
+
+
+def _all(task: Task, runs: list[Trained], seconds: float) -> Measured:
+    images = len(runs) * task.images * task.epochs
+    return Measured(images, seconds, min(entry["mse"] for entry in runs[0].history))
 
 
 def ours_bf16(task: Task) -> Measured:
@@ -223,29 +245,34 @@ def ours_bf16(task: Task) -> Measured:
 
 
 def together(task: Task, *, bf16: bool = False) -> Measured:
-    """training/ensemble.py, several seeds at once."""
-    dataset, recipe = task.dataset(), replace(task.recipe, bf16=bf16)
-    members = [Member(recipe, task.seed + 1000 * k) for k in range(MEMBERS)]
-    clock = task.clock()
+    """training/ensemble.py, several networks at once."""
+    task = replace(task, networks=max(task.networks, MEMBERS))
+    dataset, recipe, clock = task.dataset(), replace(task.recipe, bf16=bf16), task.clock()
     started = clock()
-    runs = ensemble.train(members, dataset)
-    seconds = clock() - started
-    mse = min(entry["mse"] for entry in runs[0].history)
-    return Measured(MEMBERS * task.images * task.epochs, seconds, mse)
+    runs = ensemble.train([Member(recipe, seed) for seed in task.seeds], dataset)
+    return _all(task, runs, clock() - started)
 
 
 def together_bf16(task: Task) -> Measured:
-    """training/ensemble.py, several seeds at once, in bfloat16."""
+    """training/ensemble.py, several networks at once, in bfloat16."""
     return together(task, bf16=True)
 
 
 REPORTS, PLAIN, OURS = "the report's style of loop", "a plain loop", "training/loop.py"
+ENSEMBLE = "training/ensemble.py"
 WAYS: dict[str, Way] = {
     REPORTS: reports,
     PLAIN: plain,
     "pythae's trainer": pythae,
     OURS: ours,
     f"{OURS}, bfloat16": ours_bf16,
-    f"training/ensemble.py, {MEMBERS} seeds": together,
-    f"training/ensemble.py, {MEMBERS} seeds, bfloat16": together_bf16,
+    f"{ENSEMBLE}, {MEMBERS} seeds": together,
+    f"{ENSEMBLE}, {MEMBERS} seeds, bfloat16": together_bf16,
+}
+# Of many networks.
+MANY: dict[str, Way] = {
+    OURS: ours,
+    f"{OURS}, bfloat16": ours_bf16,
+    ENSEMBLE: together,
+    f"{ENSEMBLE}, bfloat16": together_bf16,
 }

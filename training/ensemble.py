@@ -12,27 +12,29 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from training import fused
 from training.corruption import Clean, Once, shifted
+from training.crops import Whole
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import VALIDATION_BATCH, Trained, constant_mse, verdict
 from training.members import Limits, Member, Parts, Row, begin_or_resume
 from training.networks import Pca, Shape
+from training.passes import at_once, passes
 from training.recipes import Recipe
 from training.schedules import Adam, Muon
 from training.seeds import generator
-from training.stacked import Answers, Stacked, stacks
+from training.stacked import stacks
+from training.stepping import Stepping
 
 log = logging.getLogger(__name__)
 
-# Networks at once. On a CPU more only push each other out of the cache.
-_TOGETHER = {"cpu": 2, "cuda": 256}
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _SECONDS_BETWEEN_SAVES = 30.0
 
 
@@ -43,14 +45,20 @@ Report = Callable[[Member, float], None]
 def fits(recipe: Recipe, shape: Shape) -> bool:
     """Whether networks of the recipe can be trained in an ensemble.
 
-    Batch norm, dropout, the U-Net, Muon and noise drawn once cannot: what they compute would
-    differ.
+    Batch norm, dropout and the U-Net cannot, nor gradients that are cut, crops or noise drawn
+    once: what they compute would differ.
     """
-    if isinstance(recipe.net, Pca) or isinstance(recipe.optimiser, Muon):
+    if isinstance(recipe.net, Pca) or math.isfinite(recipe.clip) or recipe.cut != Whole():
         return False
     if isinstance(recipe.corruption, Once):
         return False
     return stacks(recipe.net(shape))
+
+
+def pays(recipe: Recipe, shape: Shape, device: str) -> bool:
+    """Whether its networks, with Adam, are trained faster in an ensemble than one by one."""
+    net = recipe.net(shape)
+    return stacks(net) and (device != "cpu" or fused.fits(net, device, bf16=recipe.bf16))
 
 
 def train(
@@ -78,21 +86,24 @@ def train(
         if not fits(recipe, dataset.shape):
             raise TrainingError(
                 f"{recipe.name} cannot be trained in an ensemble, for its batch norm, dropout, "
-                "U-Net, Muon or noise drawn once: train it one seed at a time, without --together"
+                "U-Net, `clip`, crops or noise drawn once: train it one seed at a time, without "
+                "--together"
             )
     parts = {m.recipe.split: m.recipe.split(dataset) for m in members}
     rows = [begin_or_resume(m, parts, dataset, device, checkpoints) for m in members]
     limits = Limits(until, patience)
-    at_once = together or _TOGETHER[torch.device(device).type]
+    most = together
     while groups := _groups([row for row in rows if limits.open(row)], parts):
-        group = groups[0][:at_once]
+        recipe = groups[0][0].member.recipe
+        best = at_once(recipe.net(dataset.shape), torch.device(device), bf16=recipe.bf16)
+        group = groups[0][: most or best]
         try:
             _Group(group, parts, dataset, device).run(limits, checkpoints, report)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if len(group) == 1 or not _is_memory(error):
                 raise
-            at_once = len(group) // 2
-            log.warning("not enough memory for %d networks at once: %d then", len(group), at_once)
+            most = len(group) // 2
+            log.warning("not enough memory for %d networks at once: %d then", len(group), most)
     return [row.finish(dataset) for row in rows]
 
 
@@ -101,7 +112,8 @@ def _groups(rows: Sequence[Row], parts: Parts) -> list[list[Row]]:
     groups: dict[tuple[Recipe, int, tuple[int, ...]], list[Row]] = {}
     for row in rows:
         recipe = row.member.recipe
-        alike = replace(recipe, name="", source="", summary="", optimiser=Adam(0.0), split=Split(0))
+        kind = Muon(0.0) if isinstance(recipe.optimiser, Muon) else Adam(0.0)
+        alike = replace(recipe, name="", source="", summary="", optimiser=kind, split=Split(0))
         sizes = tuple(len(part) for part in parts[recipe.split])
         groups.setdefault((alike, row.epoch, sizes), []).append(row)
     return list(groups.values())
@@ -119,7 +131,8 @@ class _Group:
     def __init__(self, rows: list[Row], parts: Parts, dataset: Dataset, device: str) -> None:
         self.device = torch.device(device)
         self.recipe = rows[0].member.recipe
-        self.net = Stacked(self.recipe.net(dataset.shape))
+        self.net = self.recipe.net(dataset.shape)
+        self.passes = passes(self.net, dataset.shape, self.device, bf16=self.recipe.bf16)
         splits = list(dict.fromkeys(row.member.recipe.split for row in rows))
         pairs = [[part.pixels for part in parts[split]] for split in splits]
         self.learn, self.check = (
@@ -134,15 +147,15 @@ class _Group:
         """Puts the rows' states into matrices [N,P]."""
         states = zip(*((r.weights, r.mean, r.square, r.best) for r in self.rows), strict=True)
         self.weights, self.mean, self.square, self.best = map(torch.stack, states)
-        self.weights.requires_grad_()
         optimisers = [row.member.recipe.optimiser for row in self.rows]
-        self.lr, self.l2, self.decay = (
-            torch.tensor([[getattr(o, name, 0.0)] for o in optimisers], device=self.device)
-            for name in ("lr", "l2", "decay")
-        )
+        self.step = Stepping(self.net, optimisers, self.weights)
 
     def run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         """Trains until no row has epochs before it, and leaves the state in the rows."""
+        with self.passes:
+            self._run(limits, checkpoints, report)
+
+    def _run(self, limits: Limits, checkpoints: Path | None, report: Report | None) -> None:
         saved = time.monotonic()
         while self.rows:
             self.epoch()
@@ -172,7 +185,6 @@ class _Group:
             [torch.randperm(count, generator=generator(seed, "order", epoch)) for seed in seeds]
         ).to(self.device)
         noise = [generator(seed, "noise", epoch, self.device) for seed in seeds]
-        which_N1 = torch.tensor(self.splits, device=self.device)[:, None]
         losses = [[entry["loss"] for entry in row.history] for row in rows]
         total_N = torch.zeros(N, device=self.device)
         for start in range(0, count, recipe.batch):
@@ -180,15 +192,13 @@ class _Group:
             done = (epoch + start / count) / recipe.epochs
             factors = [row.member.recipe.schedule(done, past)
                        for row, past in zip(rows, losses, strict=True)]  # fmt: skip
-            clean, noisy = self.batch(self.learn[which_N1, index_NB], noise, recipe.shift)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
-                answers = self.net(self.weights, noisy, noise)
-            mse_N, kl_N = _terms(answers, clean)
+            draw = partial(self.batch, self.learn, index_NB, noise, recipe.shift)
             weight = min(1.0, done / recipe.kl_warmup) if recipe.kl_warmup else 1.0
-            loss_N = mse_N + recipe.kl * weight * kl_N
-            (gradient,) = torch.autograd.grad(loss_N.sum(), self.weights)
-            self.step(gradient, torch.tensor(factors, device=self.device)[:, None])
-            total_N += loss_N.detach() * index_NB.shape[1]
+            mse_N, kl_N, gradient = self.passes.learn(self.weights, draw, noise, recipe.kl * weight)
+            self.steps += 1
+            factor_N1 = torch.tensor(factors, device=self.device)[:, None]
+            self.step(self.weights, gradient, self.mean, self.square, self.steps, factor_N1)
+            total_N += (mse_N + recipe.kl * weight * kl_N) * index_NB.shape[1]
         self.validate((total_N / count).tolist())
         seconds = (time.perf_counter() - started) / N
         for row in rows:
@@ -196,32 +206,21 @@ class _Group:
             row.history[-1]["seconds"] = row.seconds
 
     def batch(
-        self, pixels_NBHWC: Tensor, noise: Sequence[torch.Generator], shift: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Clean and noisy images [N,C,H,W,B], the noise drawn as for a network alone."""
-        corruption = self.recipe.corruption
-        if not shift and isinstance(corruption, Clean):
-            clean = _innermost(pixels_NBHWC.permute(0, 1, 4, 2, 3)).float().div_(255)
-            return clean, clean
-        pairs = []
-        for pixels_BHWC, own in zip(pixels_NBHWC, noise, strict=True):
-            x_BCHW = shifted(pixels_BHWC.permute(0, 3, 1, 2).float().div_(255), shift, own)
-            pairs.append((x_BCHW, corruption(x_BCHW, own)))
-        clean, noisy = (_innermost(torch.stack(each)) for each in zip(*pairs, strict=True))
-        return clean, noisy
-
-    @torch.no_grad()
-    def step(self, gradient_NP: Tensor, factor_N1: Tensor) -> None:
-        """Adam (Kingma and Ba 2015), each row at its own rate and with its own decay."""
-        self.steps += 1
-        slow, slower = _BETAS
-        lr = self.lr * factor_N1
-        self.weights.mul_(1 - lr * self.decay)
-        gradient_NP = gradient_NP.addcmul(self.weights, self.l2)
-        self.mean.lerp_(gradient_NP, 1 - slow)
-        self.square.mul_(slower).addcmul_(gradient_NP, gradient_NP, value=1 - slower)
-        scale = self.square.sqrt().div_(math.sqrt(1 - slower**self.steps)).add_(_EPSILON)
-        self.weights.addcdiv_(self.mean * (-lr / (1 - slow**self.steps)), scale)
+        self, of: Tensor, index_NB: Tensor, noise: Sequence[torch.Generator], shift: int,
+        rows: slice,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Clean and noisy images [N,B,C,H,W] of some rows, the noise drawn as for one alone."""
+        index_NB, noise = index_NB[rows], noise[rows]
+        first_N1 = torch.tensor(self.splits[rows], device=self.device)[:, None] * of.shape[1]
+        # With indices in brackets a batch takes four times as long.
+        pixels = of.flatten(0, 1).index_select(0, (first_N1 + index_NB).flatten())
+        pixels_NBHWC = pixels.view(*index_NB.shape, *of.shape[2:])
+        x_NBCHW = pixels_NBHWC.permute(0, 1, 4, 2, 3).float().div_(255)
+        if not shift and isinstance(self.recipe.corruption, Clean):
+            return x_NBCHW, x_NBCHW
+        clean = [shifted(x, shift, own) for x, own in zip(x_NBCHW, noise, strict=True)]
+        pairs = zip(clean, noise, strict=True)
+        return torch.stack(clean), torch.stack([self.recipe.corruption(*pair) for pair in pairs])
 
     @torch.no_grad()
     def validate(self, train_losses: Sequence[float]) -> None:
@@ -246,25 +245,10 @@ class _Group:
         noise = [generator(0, "validation", device=self.device) for _ in self.rows]
         totals = torch.zeros(2, len(self.rows), device=self.device)
         count = self.check.shape[1]
-        for start in range(0, count, VALIDATION_BATCH):
-            pixels = self.check[self.splits, start : start + VALIDATION_BATCH]
-            clean, noisy = self.batch(pixels, noise)
-            terms = _terms(self.net(self.weights, noisy, noise), clean)
-            totals += torch.stack(terms) * clean.shape[-1]
+        every = torch.arange(count, device=self.device).expand(len(self.rows), -1)
+        for part in torch.split(every, VALIDATION_BATCH, 1):
+            draw = partial(self.batch, self.check, part, noise, 0)
+            terms = self.passes.score(self.weights, draw, noise)
+            totals += torch.stack(terms) * part.shape[1]
         mse_N, kl_N = totals / count
         return mse_N, kl_N
-
-
-def _innermost(x_NBCHW: Tensor) -> Tensor:
-    """[N,C,H,W,B], in memory too."""
-    return x_NBCHW.permute(0, 2, 3, 4, 1).contiguous()
-
-
-def _terms(answers: Answers, clean_NCHWB: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's mean squared error, and its mean KL divergence per pixel: [N] each."""
-    mse_N = (answers.images.float() - clean_NCHWB).square().mean((1, 2, 3, 4))
-    if answers.mean is None or answers.log_variances is None:
-        return mse_N, torch.zeros_like(mse_N)
-    mean, log_variances = answers.mean, answers.log_variances
-    kl_NB = 0.5 * (mean.square() + log_variances.exp() - 1 - log_variances).sum(1)
-    return mse_N, kl_NB.mean(1) / clean_NCHWB[0, ..., 0].numel()

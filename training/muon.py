@@ -28,8 +28,7 @@ class Muon(torch.optim.AdamW):
         wide: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for parameter in parameters:
-            is_wide = parameter.ndim > 1 and min(parameter.shape[:2]) >= _NARROWEST
-            (wide if is_wide else rest).append(parameter)
+            (wide if is_wide(parameter) else rest).append(parameter)
         groups = [{"params": group} for group in (rest, wide)]
         super().__init__(groups, lr, weight_decay=decay, fused=True)
 
@@ -47,22 +46,36 @@ class Muon(torch.optim.AdamW):
                 state["step"] = torch.zeros(())
                 state["exp_avg"] = torch.zeros_like(weight)
             state["step"] += 1
-            momentum = state["exp_avg"].lerp_(weight.grad, 1 - _MOMENTUM)
-            ahead = weight.grad.lerp(momentum, _MOMENTUM).flatten(1)
-            scale = _LIKE_ADAMW * max(ahead.shape) ** 0.5
+            step = orthogonalised(ahead(weight.grad, state["exp_avg"]).flatten(1))
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.add_(orthogonalised(ahead).reshape(weight.shape), alpha=-group["lr"] * scale)
+            size = group["lr"] * scale(step.shape)
+            weight.add_(step.reshape(weight.shape), alpha=-size)
             weight.grad = None  # AdamW passes over it
         super().step()
 
 
-def orthogonalised(matrix_MN: Tensor) -> Tensor:
-    """About the nearest matrix whose singular values are all 1 (Newton-Schulz), in float32."""
-    M, N = matrix_MN.shape
-    x = (matrix_MN.T if M > N else matrix_MN).bfloat16()
-    x = x / x.norm().clamp(min=1e-7)
+def is_wide(parameter: Tensor) -> bool:
+    """Whether it is Muon's to move."""
+    return parameter.ndim > 1 and min(parameter.shape[:2]) >= _NARROWEST
+
+
+def ahead(gradient: Tensor, momentum: Tensor) -> Tensor:
+    """Adds the gradient to the momentum, and gives where that will be next (Nesterov)."""
+    return gradient.lerp(momentum.lerp_(gradient, 1 - _MOMENTUM), _MOMENTUM)
+
+
+def scale(shape: torch.Size) -> float:
+    """How many rates long a step on a matrix of that shape is."""
+    return float(_LIKE_ADAMW * max(shape) ** 0.5)
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """About the nearest [...,M,N] whose singular values are all 1 (Newton-Schulz), in float32."""
+    M, N = matrices.shape[-2:]
+    x = (matrices.mT if M > N else matrices).reshape(-1, min(M, N), max(M, N)).bfloat16()
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(_ROUNDS):
-        gram = x @ x.T
-        gram = torch.addmm(gram, gram, gram, beta=_CUBIC, alpha=_QUINTIC)
-        x = torch.addmm(x, gram, x, beta=_LINEAR)
-    return (x.T if M > N else x).float()
+        gram = x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=_CUBIC, alpha=_QUINTIC)
+        x = torch.baddbmm(x, gram, x, beta=_LINEAR)
+    return (x.mT if M > N else x).float().reshape(matrices.shape)

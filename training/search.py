@@ -32,6 +32,8 @@ from training.trials import Found, Outcome, Point, Trial, found, share, together
 RATES = (*(k * 1e-4 for k in range(1, 10)), *(k * 1e-3 for k in range(1, 11)))
 DECAYS = (*(k * 1e-5 for k in range(1, 10)), *(k * 1e-4 for k in range(1, 11)))
 _ETA = 3
+# Networks of an ensemble on a CPU: another machine finds the others free.
+_SHARE = 8
 # Seconds between two looks at what others are at; a trial takes minutes.
 _PAUSE = 2.0
 
@@ -57,8 +59,8 @@ class Search:
 
     The points are `draws` of the grid, and those of `also`, wherever they lie.
 
-    With a `device`, all networks are trained together there, as one ensemble; without, each on a
-    CPU thread of its own, which is faster there (docs/decisions.md has the ratio).
+    With a `device`, networks are trained together there, as ensembles (training/ensemble.py), which
+    is faster where `ensemble.pays`; without, each on a CPU thread of a process of its own.
     """
 
     base: Recipe
@@ -187,7 +189,9 @@ def _rung(
     while missing := [trial for trial in trials if trial.key not in known]:
         free = [trial for trial in missing if trial.is_free()]
         for outcome in (
-            together(free, journal, search.device, epoch)
+            together(
+                free[:_SHARE] if search.device == "cpu" else free, journal, search.device, epoch
+            )
             if search.device
             else _outcomes(free, processes, journal)
         ):

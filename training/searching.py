@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from training import data, figures, loop, progress, recipes, search
+from training import data, ensemble, figures, loop, progress, recipes, search
 from training.errors import TrainingError
 from training.recipes import Recipe
 from training.search import Result, Search
@@ -41,11 +41,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--bf16", action="store_true", help=BF16)
     command.add_argument("--halving", action="store_true", help="all epochs for the better only")
-    command.add_argument("--processes", type=int, default=2, help="networks trained at once")
+    command.add_argument("--processes", type=int, help="one by one, so many at once")
     command.add_argument(
         "--together", metavar="DEVICE", nargs="?", const="cuda",
-        default="cuda" if torch.cuda.is_available() else "",
-        help="all networks at once, as an ensemble on that device; where there is a GPU, there",
+        help="as ensembles on that device; on a GPU where there is one, on a CPU that has AVX-512 "
+        "and a compiler if the network is convolutional, and else in two processes",
     )  # fmt: skip
     command.add_argument("--runs", type=Path, default=data.CHECKOUT / "runs")
     command.add_argument("--data", metavar="ROOT", help="folder of the data sets")
@@ -70,12 +70,22 @@ def point(words: str) -> Point:
     return Point(lr, l2)
 
 
+def _device(base: Recipe, options: argparse.Namespace) -> str:
+    """Where the networks of a search are trained together; empty if they are not."""
+    if options.together or options.processes:
+        return options.together or ""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shape = data.load(base.data, data.root(options.data)).shape
+    return device if ensemble.pays(base, shape, device) else ""
+
+
 def _search(options: argparse.Namespace, console: Console) -> None:
     base = recipes.named(options.name)
     wanted = Search(
         replace(base, batch=options.batch, bf16=base.bf16 or options.bf16), options.draws,
-        options.folds, options.epochs, options.seed, options.halving, options.together,
+        options.folds, options.epochs, options.seed, options.halving, "",
     )  # fmt: skip
+    wanted = replace(wanted, device=_device(wanted.base, options))
     path = options.results / f"search-{options.name}.json"
     if options.also:
         _add(wanted, path, options, console)
@@ -160,7 +170,7 @@ def _run(
             bar.update(task, completed=done, total=total, best=best)
 
         rows = search.run(
-            wanted, data.root(options.data), folder, processes=options.processes, progress=told
+            wanted, data.root(options.data), folder, processes=options.processes or 2, progress=told
         )
     table = Table(title=f"{options.name}: loss after the last epoch, mean of {wanted.folds} folds")
     for name in ("rate", "L2", "epochs", "mean", "spread", "died"):

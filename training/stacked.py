@@ -61,8 +61,12 @@ class Stacked:
 
 def stacks(net: Autoencoder) -> bool:
     """Whether networks of that structure can be stacked."""
-    layers = (*_sequence(net.encoder), *_sequence(net.decoder))
-    return all(isinstance(layer, _LAYERS) for layer in layers)
+    return all(isinstance(layer, _LAYERS) for layer in layers_of(net))
+
+
+def layers_of(net: Autoencoder) -> list[nn.Module]:
+    """Its layers one after the other."""
+    return [*_sequence(net.encoder), *_sequence(net.decoder)]
 
 
 def _sequence(module: nn.Module) -> Iterable[nn.Module]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import training, training_page, ways
-from benchmarks.ways import OURS, PLAIN, REPORTS, WAYS, Task
+from benchmarks.ways import ENSEMBLE, MANY, OURS, PLAIN, REPORTS, WAYS, Task
 from tests.training.conftest import write_mnist
 
 _ON = {"processor": "a processor", "torch": "2", "commit": "abc", "date": "2026-01-01", "load": 0.1}
@@ -35,12 +36,25 @@ def test_on_one_thread_the_processors_time_counts_and_on_several_the_walls(mnist
     threads = torch.get_num_threads()
     try:
         alone = Task("mnist-mlp-8", 50, 200, 2, 0, mnist)
-        assert alone.clock() is time.process_time
+        assert alone.clock() is ways.processor_time
         assert torch.get_num_threads() == 1
         assert replace(alone, threads=2).clock() is time.perf_counter
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_what_a_process_starts_counts_as_its_own_time() -> None:
+    before, alone = ways.processor_time(), time.process_time()
+    subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+    assert ways.processor_time() - before > time.process_time() - alone + 0.02
+
+
+def test_of_many_networks_every_way_trains_the_same(mnist: Path) -> None:
+    task = Task("mnist-mlp-8", 50, 200, 2, 0, mnist, networks=3)
+    found = [way(task) for way in MANY.values()]
+    assert [measured.images for measured in found] == [3 * 400] * 4
+    assert all(one.mse == pytest.approx(found[0].mse, rel=0.01) for one in found)
 
 
 def test_the_operations_of_a_step_are_those_of_its_products(mnist: Path) -> None:
@@ -81,6 +95,10 @@ def test_the_page_has_ratios_shares_and_the_time_to_the_reports_number() -> None
         "convolutional-all-cores": {
             "part": part | {"threads": 2}, "operations": 5_000_000, "ways": names,
         } | _ON,
+        "many-140": {
+            "part": part | {"networks": 140, "seeds": 1}, "operations": 5_000_000,
+            "ways": {OURS: names[PLAIN], ENSEMBLE: names[f"{OURS}, bfloat16"]},
+        } | _ON,
         "number": {
             "epochs": 12, "seconds": 33.0, "of": 20, "whole": 55.0, "test": 0.0201,
             "report": 0.02076, "report_images": 3_840_000,
@@ -91,5 +109,6 @@ def test_the_page_has_ratios_shares_and_the_time_to_the_reports_number() -> None
     row = next(line for line in page.splitlines() if line.startswith(f"| {OURS}, bfloat16"))
     assert "| 8.00 | 4.00 | 2.00 | 20% | 0.06000 ± 0.01414 |" in row
     assert "| 4.00 | 2.00 | 1.00 | 20% |" in page
+    assert f"| {ENSEMBLE} | 125 | 8,000 | 4.00 | 40% | 0.06000 ± 0.01414 |" in page
     assert "after 12 epochs and 33 s" in page
     assert "loop 3840 s at the rate" in page

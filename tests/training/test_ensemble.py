@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from training import ensemble, loop
+from training import ensemble, kernel, loop
 from training.corruption import Gaussian, Occlusion, Once
+from training.crops import Crops
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.loop import Trained
@@ -27,6 +28,13 @@ FAMILIES: list[Family] = [
     Conv((4, 8, 8), latents=3, hidden=None, paddings=(1, 1, 0), variational=True),
     Valid((4, 4)),
 ]
+
+
+@pytest.fixture(params=["in the kernel", "in torch"])
+def _ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With training/fused.py, and as on a GPU or where nothing can be compiled."""
+    if request.param == "in torch":
+        monkeypatch.setattr(kernel, "load", lambda **_: None)
 
 
 class Killed(Exception):
@@ -57,6 +65,7 @@ def die_in(epoch: int) -> Callable[[Member, float], None]:
     return report
 
 
+@pytest.mark.usefixtures("_ways")
 @pytest.mark.parametrize("net", FAMILIES, ids=repr)
 def test_each_member_ends_as_if_it_had_been_trained_alone(
     recipe: Recipe, grey: Dataset, net: Family
@@ -71,6 +80,7 @@ def test_each_member_ends_as_if_it_had_been_trained_alone(
                 assert mine[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.usefixtures("_ways")
 @pytest.mark.parametrize("net", FAMILIES[1:4], ids=repr)
 def test_in_bfloat16_a_member_ends_as_if_it_had_been_trained_alone(
     recipe: Recipe, grey: Dataset, net: Family
@@ -78,7 +88,10 @@ def test_in_bfloat16_a_member_ends_as_if_it_had_been_trained_alone(
     recipe = replace(recipe, net=net, bf16=True, epochs=2)
     for member, run in zip(members(recipe), ensemble.train(members(recipe), grey), strict=True):
         alone = loop.train(member.recipe, grey, seed=member.seed)
-        torch.testing.assert_close(weights(run), weights(alone), rtol=0.05, atol=2e-3)
+        # Where a gradient is near 0, what is rounded elsewhere turns a step round: a rate at most.
+        apart = (weights(run) - weights(alone)).abs() > 0.05 * weights(alone).abs() + 2e-3
+        assert apart.float().mean() < 0.005
+        torch.testing.assert_close(weights(run), weights(alone), rtol=0.05, atol=1e-2)
         assert not torch.equal(
             weights(run),
             weights(loop.train(replace(member.recipe, bf16=False), grey, seed=member.seed)),
@@ -100,6 +113,7 @@ def test_whatever_a_recipe_says_is_done(
     torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("_ways")
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("net", [Mlp((16, 4)), Conv((4, 8), latents=3)], ids=repr)
 def test_a_member_is_the_same_to_the_bit_whoever_is_beside_it(
@@ -113,10 +127,14 @@ def test_a_member_is_the_same_to_the_bit_whoever_is_beside_it(
         assert all(torch.equal(weights(run), weights(runs[0])) for run in runs)
 
 
+@pytest.mark.usefixtures("_ways")
+@pytest.mark.parametrize(
+    "net", [Mlp((24, 4), latent="linear"), Conv((8,), 6, hidden=None)], ids=repr
+)
 def test_a_member_that_diverges_does_not_touch_its_neighbours(
-    recipe: Recipe, grey: Dataset
+    recipe: Recipe, grey: Dataset, net: Family
 ) -> None:
-    recipe = replace(recipe, schedule=Constant(), epochs=8, optimiser=Adam(1e-2))
+    recipe = replace(recipe, schedule=Constant(), epochs=8, optimiser=Adam(1e-2), net=net)
     one, two = Member(recipe), Member(recipe, 1)
     wild = Member(replace(recipe, optimiser=Adam(float("inf"))))
     asleep = Member(replace(recipe, optimiser=Adam(0.0)))
@@ -127,6 +145,20 @@ def test_a_member_that_diverges_does_not_touch_its_neighbours(
     for run, alone in zip((first, second), ensemble.train([one, two], grey), strict=True):
         assert torch.equal(weights(run), weights(alone))
         assert not run.died
+
+
+def test_on_several_threads_a_member_is_the_same_to_the_bit(recipe: Recipe, grey: Dataset) -> None:
+    recipe = replace(recipe, net=Conv((4, 8), latents=3), corruption=Gaussian(0.2), epochs=2)
+    threads, runs = torch.get_num_threads(), []
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        try:
+            runs.append(ensemble.train(members(recipe, 4), grey, together=4))
+            assert torch.get_num_threads() == count
+        finally:
+            torch.set_num_threads(threads)
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(weights(one), weights(other))
 
 
 def test_a_member_stops_when_it_no_longer_improves_and_keeps_its_best(
@@ -205,13 +237,39 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(
 
 @pytest.mark.parametrize("change", [
     {"net": Mlp((8, 2), dropout=0.2)}, {"net": SkipNet(8)}, {"net": Pca(3)},
-    {"optimiser": Muon(1e-3)}, {"corruption": Once(Gaussian(0.3))},
+    {"clip": 0.1}, {"cut": Crops(8, of_each=2)}, {"corruption": Once(Gaussian(0.3))},
 ])  # fmt: skip
 def test_what_cannot_be_trained_in_an_ensemble_is_refused(
     recipe: Recipe, grey: Dataset, change: dict[str, Any]
 ) -> None:
     with pytest.raises(TrainingError, match="one seed at a time"):
         ensemble.train([Member(replace(recipe, **change))], grey)
+
+
+@pytest.mark.usefixtures("_ways")
+def test_noise_on_colours_is_that_of_a_network_alone(recipe: Recipe, colour: Dataset) -> None:
+    recipe = replace(recipe, net=Valid((4, 4)), shift=1, corruption=Gaussian(0.2), epochs=1)
+    runs = ensemble.train(members(recipe, 2), colour, together=2)
+    for member, run in zip(members(recipe, 2), runs, strict=True):
+        alone = loop.train(member.recipe, colour, seed=member.seed)
+        torch.testing.assert_close(weights(run), weights(alone), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("net", [
+    Mlp((24, 16, 4), activation="gelu"), Conv((16, 32), 4, hidden=16, activation="gelu"),
+], ids=repr)  # fmt: skip
+def test_under_muon_each_ends_as_if_it_had_been_trained_alone(
+    recipe: Recipe, grey: Dataset, net: Family
+) -> None:
+    optimisers = [Muon(3e-3), AdamW(3e-3), Muon(1e-3, decay=0.5), Muon(1e-2)]
+    several = [
+        Member(replace(recipe, net=net, optimiser=optimiser), seed)
+        for seed, optimiser in enumerate(optimisers)
+    ]
+    for member, run in zip(several, ensemble.train(several, grey, together=4), strict=True):
+        alone = weights(loop.train(member.recipe, grey, seed=member.seed))
+        # Muon computes in bfloat16, which turns the last bit of a gradient into one of 256.
+        assert (weights(run) - alone).norm() < 0.02 * alone.norm()
 
 
 def test_members_of_different_shapes_are_trained_in_groups(recipe: Recipe, grey: Dataset) -> None:

@@ -4,16 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from training import data, loop, report, trials
+from training import data, kernel, loop, report, searching, trials
 from training.__main__ import main
 from training.data import Dataset, Split
 from training.errors import TrainingError
@@ -215,6 +217,22 @@ def test_an_ensemble_that_was_killed_in_a_later_rung_ends_as_if_nothing_had_happ
         run(halving, small_mnist, tmp_path / "cut", progress=kill_after(10))
     assert run(halving, small_mnist, tmp_path / "cut") == whole
     assert sorted(line.epochs for line in whole) == [1, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("said", "name", "device"), [
+    ({}, "mnist-conv-6", "cpu"), ({}, "mnist-mlp-8", ""), ({"processes": 2}, "mnist-conv-6", ""),
+    ({"together": "cpu"}, "mnist-mlp-8", "cpu"),
+])  # fmt: skip
+def test_without_a_word_a_search_trains_together_what_is_faster_so(
+    said: dict[str, Any], name: str, device: str, small_mnist: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(kernel, "load", lambda **_: object())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = Namespace(**{"processes": None, "together": None, "data": str(small_mnist)} | said)
+    assert searching._device(named(name), options) == device
+    monkeypatch.setattr(kernel, "load", lambda **_: None)
+    assert searching._device(named(name), options) == said.get("together", "")
 
 
 def test_the_command_trains_the_winner_alone_by_the_ordinary_loop(
