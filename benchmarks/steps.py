@@ -1,6 +1,6 @@
 """What one picture costs the interpreter: its bytecode instructions, counted, file by file.
 
-    python -m benchmarks.steps [--connections 16] [--rounds 10]
+    python -m benchmarks.steps [--connections 16] [--pictures 160]
 
 Times on a machine that others use differ by a half from one minute to the next; these counts do
 not, and most of a small picture's time is theirs. Sockets and libraries are left out: each
@@ -50,6 +50,9 @@ class Nowhere(asyncio.Transport):
         """Never."""
         return False
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing is ever kept."""
+
 
 class Steps:
     """A tracer that counts instructions and calls by the code that they are of."""
@@ -72,18 +75,14 @@ async def count(connections: int, rounds: int) -> Steps:
     """The steps of `rounds` pictures over each connection, which come all at once."""
     board = Board(1)
     settings = Settings(linger_microseconds=0)  # how often it looks is a matter of time
-    config = uvicorn.Config(
-        lambda: loaded_app(settings, board, 0),
-        factory=True,
-        http=Connection,
-        ws="none",
-        access_log=False,
-        log_config=None,
-    )
+    app = loaded_app(settings, board, 0)
+    config = uvicorn.Config(app, http=Connection, ws="none", access_log=False, log_config=None)
     server = Server(config, board, 0, 0.0)
     config.load()
     server.lifespan = config.lifespan_class(config)
-    await server.lifespan.startup()
+    with patch("service.worker.BEAT", 3600.0):  # the count of what was noted comes at the end
+        await server.lifespan.startup()
+        await asyncio.sleep(0)
     state, wires, protocols = server.server_state, list[Nowhere](), list[Connection]()
     for _ in range(connections):
         wires.append(Nowhere())
@@ -105,8 +104,12 @@ async def count(connections: int, rounds: int) -> Steps:
     with patch("service.routes.watching._INTERVAL", 10.0):
         for _ in range(_WARM):
             await round_of(None)
+        app.state.metrics.settle()
         for _ in range(rounds):
             await round_of(steps)
+        sys.settrace(steps)
+        app.state.metrics.settle()
+        sys.settrace(None)
     assert all(wire.good == _WARM + rounds for wire in wires)
     for protocol in protocols:
         protocol.connection_lost(None)
@@ -143,10 +146,11 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--pictures", type=int, default=160, help="over all connections")
     given = parser.parse_args()
-    steps = uvloop.run(count(given.connections, given.rounds))
-    print(table(steps, given.connections * given.rounds))
+    rounds = -(-given.pictures // given.connections)
+    steps = uvloop.run(count(given.connections, rounds))
+    print(table(steps, given.connections * rounds))
 
 
 if __name__ == "__main__":

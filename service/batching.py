@@ -76,13 +76,14 @@ class Batcher:
             Exception: whatever the function raised for this batch, and for this batch only.
         """
         came = time.perf_counter()
-        count, size = len(batch), batch.nbytes
+        size = batch.nbytes
         expected = size * self._seconds_per_byte
-        try:
-            self.backlog.admit(count, size, expected, deadline - time.monotonic())
-        except Overloaded:
-            self.statistics.fail.add(time.perf_counter() - came)
-            raise
+        if self.backlog.images:
+            try:
+                self.backlog.admit(len(batch), size, expected, deadline - time.monotonic())
+            except Overloaded:
+                self.statistics.fail.add(time.perf_counter() - came)
+                raise
         loop = self._runner.get_loop() if self._runner else asyncio.get_running_loop()
         job = Job(batch, loop.create_future(), deadline, expected, came)
         self._turns.add(job, expected)
@@ -90,16 +91,12 @@ class Batcher:
             # The task starts in the loop's next turn: whatever arrived in this one runs with it.
             self._runner = loop.create_task(self._drain())
         try:
-            run = await job.answer
+            return await job.answer
         except BaseException:  # its own fault, or the caller left
-            self.statistics.fail.add(time.perf_counter() - came)
+            if not _was_answered(job):  # at the very moment when it was answered
+                self.statistics.fail.add(time.perf_counter() - came)
+            self._turns.drop(job)
             raise
-        finally:
-            if job.left:  # it failed half-way, or the caller left
-                self._turns.drop(job)
-        total = time.perf_counter() - came
-        self.statistics.answered(count, total=total, queue=run.queue, infer=run.infer)
-        return run
 
     async def _drain(self) -> None:
         try:
@@ -141,27 +138,46 @@ class Batcher:
         seconds: float,
     ) -> None:
         """Gives every caller what was made of its images, and queues again what was not."""
-        counts, size, expected = list[int](), 0, 0.0
-        for (job, images), result in zip(parts, outcome, strict=True):
-            waited = len(images)
-            count = waited if isinstance(result, Exception) else len(result[0])
-            counts.append(count)
-            size += images.nbytes // waited * count
+        counts = [
+            len(part.images if isinstance(made, Exception) else made[0])
+            for part, made in zip(parts, outcome, strict=True)
+        ]
+        together, expected = sum(counts), 0.0
+        whole, images, since = 0, 0, 0.0  # requests that are answered by this run alone
+        for part, count, made in zip(parts, counts, outcome, strict=True):
+            job = part.job
             expected += job.seconds * count
-        self._learn(seconds / size)
-        self.backlog.done(expected)
-        together = sum(counts)
-        for part, count, result in zip(parts, counts, outcome, strict=True):
-            job, images = part
-            if count < len(images):  # others came, or nobody waits for it any more
+            if count < len(part.images):  # others came, or nobody waits for it any more
                 self._turns.put_back(part, count)
-            if not job.answer.done():  # the caller has not left, and no other part of it failed
-                if isinstance(result, Exception):
-                    job.answer.set_exception(result)
-                else:
-                    _give(job, Run(result, started - job.since, seconds, together), count)
-            if job.left and job.answer.done():
+            if job.answer.done():  # the caller has left, or another part of it failed
                 self._turns.drop(job)
+            elif isinstance(made, Exception):
+                job.answer.set_exception(made)
+                self._turns.drop(job)
+            elif count == job.count:
+                job.answer.set_result(Run(made, started - job.since, seconds, together))
+                whole, images, since = whole + 1, images + count, since + job.since
+            else:
+                self._give(job, Run(made, started - job.since, seconds, together))
+        self._learn(seconds / (together * parts[0].job.size))
+        self.backlog.done(expected)
+        self.statistics.answered(
+            whole,
+            images,
+            total=whole * time.perf_counter() - since,
+            queue=whole * started - since,
+            infer=whole * seconds,
+        )
+
+    def _give(self, job: Job, run: Run) -> None:
+        """Notes what was made of a part of a job, and answers it once that is all."""
+        job.done.append(run)
+        if job.left or sum(len(run.outputs[0]) for run in job.done) < job.count:
+            return
+        run = job.done[0] if len(job.done) == 1 else _rejoin(job.done)
+        job.answer.set_result(run)
+        total = time.perf_counter() - job.since
+        self.statistics.answered(1, job.count, total=total, queue=run.queue, infer=run.infer)
 
     def _learn(self, seconds_per_byte: float) -> None:
         """A moving average; bytes, since large images of a convolution take longer than small."""
@@ -242,23 +258,16 @@ def _at_once(steps: Steps[T]) -> T:
             return result
 
 
-def _give(job: Job, run: Run, count: int) -> None:
-    """Notes what was made of so many images of a job, and answers it once that is all."""
-    if count == job.count:
-        job.answer.set_result(run)
-        return
-    job.done.append(run)
-    if not job.left and sum(len(run.outputs[0]) for run in job.done) == job.count:
-        job.answer.set_result(job.done[0] if len(job.done) == 1 else _rejoin(job.done))
+def _was_answered(job: Job) -> bool:
+    answer = job.answer
+    return answer.done() and not answer.cancelled() and answer.exception() is None
 
 
 def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
     if len(sizes) == 1:
         return [outputs]
-    return [
-        tuple([output[end - size : end] for output in outputs])
-        for size, end in zip(sizes, accumulate(sizes), strict=True)
-    ]
+    places = list(zip(accumulate(sizes, initial=0), accumulate(sizes), strict=False))
+    return list(zip(*[[made[i:j] for i, j in places] for made in outputs], strict=True))
 
 
 def _rejoin(runs: Sequence[Run]) -> Run:

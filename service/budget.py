@@ -28,43 +28,40 @@ class Budget:
             raise Overloaded.after(self.seconds / self.requests, why, reason="requests")
 
 
-@dataclass(slots=True)
 class Share:
     """What one request holds of the budget, until `release`."""
 
-    budget: Budget
-    bytes: int = 0
-    counted: bool = False
+    held = 0  # bytes
+    counted = False  # among the requests that are under way
 
-    def count(self) -> None:
-        """Its body is there: it is under way. Slow uploads must not fill the places of others.
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
 
-        Raises:
-            Overloaded: as many requests are under way as may be.
-        """
-        if not self.counted:
-            self.budget.check()
-            self.budget.requests += 1
-            self.counted = True
-
-    def take(self, size: int) -> None:
+    def hold(self, size: int, *, whole: bool = False) -> None:
         """Holds so many bytes more.
 
+        With the `whole` of its body there, it is under way: slow uploads must not fill the places
+        of others.
+
         Raises:
-            Overloaded: all requests together would hold more than they may.
+            Overloaded: all requests together would hold more than they may, or be too many.
         """
         budget = self.budget
-        held = budget.bytes
-        if held and held + size > budget.max_bytes:
-            why = f"{held} bytes of requests are held, and {budget.max_bytes} may be"
+        before = budget.bytes
+        if before and before + size > budget.max_bytes:
+            why = f"{before} bytes of requests are held, and {budget.max_bytes} may be"
             raise Overloaded.after(budget.seconds, why, reason="bytes")
-        budget.bytes = held + size
-        self.bytes += size
+        budget.bytes = before + size
+        self.held += size
+        if whole and not self.counted:
+            budget.check()
+            budget.requests += 1
+            self.counted = True
 
     def release(self, seconds: float) -> None:
         """The request is over, after so many seconds."""
         budget = self.budget
-        budget.bytes -= self.bytes
+        budget.bytes -= self.held
         if self.counted:
             budget.requests -= 1
             budget.seconds += 0.05 * (seconds - budget.seconds)

@@ -46,13 +46,17 @@ class Statistics:
     write: Duration = field(default_factory=Duration)
     runs: dict[int, Runs] = field(default_factory=dict)
 
-    def answered(self, images: int, *, total: float, queue: float, infer: float) -> None:
-        """A request was answered, `total` seconds after it came."""
-        self.images += images
-        self.last = time.time()
-        self.success.add(total)
-        self.queue_seconds += queue
-        self.infer_seconds += infer
+    def answered(
+        self, requests: int, images: int, *, total: float, queue: float, infer: float
+    ) -> None:
+        """Requests were answered: their images, and the seconds of all of them since they came."""
+        if requests:
+            self.images += images
+            self.last = time.time()
+            self.success.count += requests
+            self.success.seconds += total
+            self.queue_seconds += queue
+            self.infer_seconds += infer
 
     @property
     def queue(self) -> Duration:

@@ -54,7 +54,10 @@ class Run(NamedTuple):
 class Job:
     """A request that waits: its batch `[B,...]`, the future of its answer, and what is left."""
 
-    __slots__ = ("answer", "batch", "count", "deadline", "done", "kind", "left", "seconds", "since")
+    __slots__ = (
+        *("answer", "batch", "count", "deadline", "done", "kind", "left", "seconds", "since"),
+        "size",
+    )
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Job:
         self.since = since
         self.count = self.left = count = len(batch)  # images, and those that may still run
         self.seconds = seconds / count  # an image
+        self.size = batch.nbytes // count  # bytes of one
         self.kind = batch.shape[1:], batch.dtype  # those of one kind fit in one array
         self.done = list[Run]()
 
@@ -97,6 +101,7 @@ class Turns:
         self, *, max_batch: int, backlog: Backlog, statistics: Statistics, in_place: bool
     ) -> None:
         self._max_batch = max_batch
+        self._few = max_batch // 8
         self._may_run_in_place = in_place
         self._small: deque[Job] = deque()
         self._large: deque[Job] = deque()
@@ -107,11 +112,11 @@ class Turns:
 
     def add(self, job: Job, expected: float) -> None:
         """Lets a job of so many expected seconds wait."""
-        batch, count = job.batch, job.count
+        count = job.count
         # What is few of a network's best is a quarter of any turn: most requests, and soon seen.
-        few = 8 * count <= self._max_batch and 8 * batch.size <= _BEST_NUMBERS
-        (self._small if few or 4 * count <= self._turn(batch) else self._large).append(job)
-        self.backlog.add(count, batch.nbytes, expected)
+        few = count <= self._few and 8 * job.batch.size <= _BEST_NUMBERS
+        (self._small if few or 4 * count <= self._turn(job.batch) else self._large).append(job)
+        self.backlog.add(count, count * job.size, expected)
 
     def put_back(self, part: Part, count: int) -> None:
         """Only so many images of a part ran."""
@@ -164,8 +169,14 @@ class Turns:
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
-        kind = like.kind
-        while room and queue and self._expects(queue, now) and (job := queue[0]).kind == kind:
+        kind, before = like.kind, room
+        while room and queue:
+            job = queue[0]
+            if not job.left or now >= job.deadline:
+                self._pass_over(queue)
+                continue
+            if job.kind != kind:
+                break
             images, count = job.batch, job.left
             if count > room or count < job.count:
                 begun = job.count - count
@@ -174,21 +185,23 @@ class Turns:
             parts.append(Part(job, images))
             job.left -= count
             room -= count
-            self.backlog.remove(count, images.nbytes)
+        if taken := before - room:
+            self.backlog.remove(taken, taken * like.size)
         return room
 
     def _expects(self, queue: deque[Job], now: float) -> bool:
         """Whether somebody waits for what is at the head of the queue, once all others are gone."""
-        while queue:
-            job = queue[0]
-            if job.left and now < job.deadline:
-                return True
-            if job.left:
-                self.drop(job)
-                if not job.answer.done():
-                    job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
-            queue.popleft()
-        return False
+        while queue and (not queue[0].left or now >= queue[0].deadline):
+            self._pass_over(queue)
+        return bool(queue)
+
+    def _pass_over(self, queue: deque[Job]) -> None:
+        """Takes the first job from the queue: all of it runs, or its deadline has passed."""
+        job = queue.popleft()
+        if job.left:
+            self.drop(job)
+            if not job.answer.done():
+                job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
 
     def _most(self, batch: Array) -> int:
         """How many images like those of `batch` fit in one run."""
@@ -214,6 +227,6 @@ class Turns:
         """What is left of a job shall never run."""
         if left := job.left:
             job.left = 0
-            self.backlog.remove(left, job.batch.nbytes // job.count * left)
+            self.backlog.remove(left, job.size * left)
             self.backlog.done(job.seconds * left)
             self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

@@ -43,8 +43,8 @@ async def _telling(request: Request, work: Callable[[], Awaitable[Response]]) ->
 
 def is_wanted(request: Request) -> bool:
     """Whether the caller accepts an answer in parts."""
-    accept = visit_of(request.scope).headers.get(b"accept", b"")
-    return _MIXED in accept.lower()
+    accept = visit_of(request.scope).headers.get(b"accept")
+    return accept is not None and _MIXED in accept.lower()
 
 
 class _Telling(Response):
