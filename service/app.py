@@ -144,6 +144,7 @@ def create_app(
             gate=Gate(settings),
             metrics=app.state.metrics,
             traces=traces,
+            app=app,
         ),
     )
     if settings.cors_origins:  # outside even of that: a preflight has no key
@@ -194,11 +195,12 @@ def _entrance(app: FastAPI, served: ASGIApp, *, traced: bool) -> Application:
     if traced or served is not app:
         return _in_order(served)
     layers = app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
-    answer = layers.answer if isinstance(layers, Observe) else _in_order(layers)
+    if isinstance(layers, Observe):
+        return layers.answer
 
     def enter(cycle: Cycle) -> Awaitable[None]:
         cycle.scope["app"] = app  # type: ignore[typeddict-unknown-key]
-        return answer(cycle)
+        return layers(cycle.scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
 
     return enter
 

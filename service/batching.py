@@ -51,7 +51,8 @@ class Batcher:
         self._turns = Turns(
             max_batch=max_batch, backlog=backlog, statistics=self.statistics, in_place=in_place
         )
-        self._runner: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # while something runs or waits
+        self._long: asyncio.Task[None] | None = None  # a run that the loop goes on beside
         self._seconds_per_byte = 0.0  # from one run to the next: what the backlog counts with
         self._first = seconds_per_byte  # before anything ran
         self._due = math.inf
@@ -63,7 +64,7 @@ class Batcher:
     @property
     def idle(self) -> bool:
         """Whether nothing runs or waits to run."""
-        return self._runner is None
+        return self._loop is None
 
     async def submit(self, batch: Array, *, deadline: float = math.inf) -> Run:
         """Runs `batch` `[B,...]`, B >= 1, joined with what else waits; splits it if it is large.
@@ -84,12 +85,13 @@ class Batcher:
             except Overloaded:
                 self.statistics.fail.add(time.perf_counter() - came)
                 raise
-        loop = self._runner.get_loop() if self._runner else asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()
         job = Job(batch, loop.create_future(), deadline, expected, came)
-        self._turns.add(job, expected)
-        if self._runner is None:
-            # The task starts in the loop's next turn: whatever arrived in this one runs with it.
-            self._runner = loop.create_task(self._drain())
+        self._turns.add(job)
+        if self._loop is None:
+            self._loop = loop
+            # In the loop's next turn: whatever arrived in this one runs with it.
+            loop.call_soon(self._gather, loop, -1)
         try:
             return await job.answer
         except BaseException:  # its own fault, or the caller left
@@ -98,37 +100,49 @@ class Batcher:
             self._turns.drop(job)
             raise
 
-    async def _drain(self) -> None:
-        try:
-            while run := await self._gathered():
-                started = time.perf_counter()
-                steps = self._steps(run.parts, run.slice)
-                if run.in_place:
-                    outcome = await _turn_by_turn(steps)
-                else:
-                    loop = asyncio.get_running_loop()
-                    try:
-                        outcome = await loop.run_in_executor(self._executor, _at_once, steps)
-                    except RuntimeError as error:  # the executor was shut down: nobody may hang
-                        outcome = [error] * len(run.parts)
-                self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
-        finally:
-            self._runner = None
-
-    async def _gathered(self) -> Next | None:
-        """What runs next, once the event loop brings no more for it from one turn to the other.
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Runs what waits, once the event loop brings no more for it from one turn to the other.
 
         The loop never sleeps meanwhile, so that a request waits for nothing but work that is to
-        be done anyway; and the weights are read anew by every run, of one image or of many.
+        be done anyway; and the weights are read anew by every run, of one image or of many. What
+        is soon over is no task: to make one takes as long as a tenth of a small run.
         """
-        if self._turns.empty():
-            return None
-        before, waiting = -1, self.backlog.images
-        while before < 0 or (before < waiting and not self._turns.full()):
-            before = waiting
-            await asyncio.sleep(0)
-            waiting = self.backlog.images
-        return self._turns.next()
+        waiting = self.backlog.images
+        if before < 0 or (before < waiting and not self._turns.full()):
+            loop.call_soon(self._gather, loop, waiting)
+            return
+        self._loop = None  # whatever may happen now
+        run = self._turns.next()
+        if run is None:
+            return
+        if not run.in_place or run.images > run.slice:
+            self._loop, self._long = loop, loop.create_task(self._run_long(loop, run))
+            return
+        started = time.perf_counter()
+        outcome = _at_once(self._steps(run.parts, run.slice))
+        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
+        self._go_on(loop)
+
+    async def _run_long(self, loop: asyncio.AbstractEventLoop, run: Next) -> None:
+        started = time.perf_counter()
+        steps = self._steps(run.parts, run.slice)
+        try:
+            if run.in_place:
+                outcome = await _turn_by_turn(steps)
+            else:
+                outcome = await loop.run_in_executor(self._executor, _at_once, steps)
+        except RuntimeError as error:  # the executor was shut down: nobody may hang
+            outcome = [error] * len(run.parts)
+        finally:
+            self._loop = None
+        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
+        self._go_on(loop)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Gathers the next run, if anything waits."""
+        if not self._turns.empty():
+            self._loop = loop
+            self._gather(loop, -1)
 
     def _hand_out(
         self,
@@ -144,18 +158,18 @@ class Batcher:
         ]
         together, expected = sum(counts), 0.0
         whole, images, since = 0, 0, 0.0  # requests that are answered by this run alone
-        for part, count, made in zip(parts, counts, outcome, strict=True):
-            job = part.job
-            expected += job.seconds * count
-            if count < len(part.images):  # others came, or nobody waits for it any more
-                self._turns.put_back(part, count)
-            if job.answer.done():  # the caller has left, or another part of it failed
+        for (job, taken), count, made in zip(parts, counts, outcome, strict=True):
+            answer, every = job.answer, count == job.count
+            expected += job.seconds if every else job.seconds * count / job.count
+            if count < len(taken):  # others came, or nobody waits for it any more
+                self._turns.put_back(job, taken, count)
+            if answer.done():  # the caller has left, or another part of it failed
                 self._turns.drop(job)
             elif isinstance(made, Exception):
-                job.answer.set_exception(made)
+                answer.set_exception(made)
                 self._turns.drop(job)
-            elif count == job.count:
-                job.answer.set_result(Run(made, started - job.since, seconds, together))
+            elif every:
+                answer.set_result(Run(made, started - job.since, seconds, together))
                 whole, images, since = whole + 1, images + count, since + job.since
             else:
                 self._give(job, Run(made, started - job.since, seconds, together))
@@ -171,10 +185,10 @@ class Batcher:
 
     def _give(self, job: Job, run: Run) -> None:
         """Notes what was made of a part of a job, and answers it once that is all."""
-        job.done.append(run)
-        if job.left or sum(len(run.outputs[0]) for run in job.done) < job.count:
+        done = job.done = [*(job.done or ()), run]
+        if job.left or sum(len(run.outputs[0]) for run in done) < job.count:
             return
-        run = job.done[0] if len(job.done) == 1 else _rejoin(job.done)
+        run = done[0] if len(done) == 1 else _rejoin(done)
         job.answer.set_result(run)
         total = time.perf_counter() - job.since
         self.statistics.answered(1, job.count, total=total, queue=run.queue, infer=run.infer)

@@ -37,24 +37,30 @@ class Share:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
 
-    def hold(self, size: int, *, whole: bool = False) -> None:
+    def hold(self, size: int) -> None:
         """Holds so many bytes more.
 
-        With the `whole` of its body there, it is under way: slow uploads must not fill the places
-        of others.
-
         Raises:
-            Overloaded: all requests together would hold more than they may, or be too many.
+            Overloaded: all requests together would hold more than they may.
         """
         budget = self.budget
-        before = budget.bytes
-        if before and before + size > budget.max_bytes:
-            why = f"{before} bytes of requests are held, and {budget.max_bytes} may be"
+        held = budget.bytes + size
+        if held > budget.max_bytes and held > size:  # one alone may be as large as it likes
+            why = f"{budget.bytes} bytes of requests are held, and {budget.max_bytes} may be"
             raise Overloaded.after(budget.seconds, why, reason="bytes")
-        budget.bytes = before + size
+        budget.bytes = held
         self.held += size
-        if whole and not self.counted:
-            budget.check()
+
+    def count(self) -> None:
+        """Its body is there: it is under way. Slow uploads must not fill the places of others.
+
+        Raises:
+            Overloaded: as many requests are under way as may be.
+        """
+        budget = self.budget
+        if not self.counted:
+            if budget.requests >= budget.max_requests:
+                budget.check()
             budget.requests += 1
             self.counted = True
 

@@ -45,13 +45,15 @@ class Gate:
             self._keys.check(scope)
         if scope["method"] != "POST":  # who watches an overloaded service is let in
             return
-        self.budget.check()
+        budget = self.budget
+        if budget.requests >= budget.max_requests:
+            budget.check()
         name = _named(scope["path"], scope["query_string"])
         if name is None:
             return
         catalog: Catalog = scope["app"].state.catalog
         served = catalog.highest(name)
-        if served is None or not served.backlog.images:
+        if served is None or not served.backlog.crowded:  # the queue itself looks again
             return
         try:
             left = min(deadlines.patience(visit.headers), self._settings.request_timeout)

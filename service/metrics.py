@@ -205,7 +205,8 @@ class Metrics:
 
         return self._tally.noting(count)
 
-    def _note_of_model(self, model: str, version: int, verb: str) -> Note:
+    def _note_of_model(self, key: tuple[str, int], verb: str) -> Note:
+        model, version = key
         images = self.images.labels(model, version, verb)
         queue, infer = self.queue_seconds.labels(model), self.infer_seconds.labels(model)
         batch_images = self.batch_images.labels(model)
@@ -225,9 +226,10 @@ class Metrics:
         """A request was answered, `seconds` after it came; `timing` has its phases in seconds."""
         self._of_route(route, method, status)((seconds, timing))
 
-    def ran(self, model: str, version: int, verb: str, *, images: int, run: Run | Batched) -> None:
-        """A model answered a request with `images` images."""
-        self._of_model(model, version, verb)((images, run.queue, run.infer, run.images))
+    def ran(self, key: tuple[str, int], verb: str, images: int, run: Run | Batched) -> None:
+        """The model of that name and version answered a request with `images` images."""
+        _, queue, infer, together = run
+        self._of_model(key, verb)((images, queue, infer, together))
 
     def settle(self) -> None:
         """Counts what was noted since the last time: see `service.tally`."""

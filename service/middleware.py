@@ -17,10 +17,11 @@ from service.errors import RequestError
 from service.gate import Gate, counted
 from service.metrics import Metrics
 from service.routes.answers import Whole
-from service.routes.route import VerbRoute, Verbs
+from service.routes.route import Verbs
 from service.visit import Visit
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from opentelemetry.sdk.trace import TracerProvider
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,11 @@ class Observe:
         gate: Gate,
         metrics: Metrics,
         traces: TracerProvider | None = None,
+        app: FastAPI | None = None,
     ) -> None:
+        """`app` is the application whose outermost layer it is."""
         self._verbs = verbs
+        self._app = app
         self._gate = gate
         self._metrics = metrics
         self._traces = traces
@@ -66,7 +70,7 @@ class Observe:
         """
         visit = Visit(cycle.head.named, self._gate.budget)
         visit.cycle, scope = cycle, cycle.scope
-        scope["state"]["visit"] = visit
+        scope["app"], scope["state"]["visit"] = self._app, visit  # type: ignore[typeddict-unknown-key]
         # uvicorn has types of its own.
         return self._observe(visit, scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
 
@@ -77,9 +81,21 @@ class Observe:
             if route is None:
                 send = self._observed(visit, scope, send)
                 await self._verbs.app(scope, counted(visit, receive), send)
+                return
+            cycle = visit.cycle
+            if cycle is not None and (body := cycle.take()) is not None:
+                visit.came(len(body), more=False)
+                visit.body = body
             else:
-                await self._serve(route, visit, scope, receive, send)
-        except RequestError as error:  # at the gate; the application answers its own
+                receive = counted(visit, receive)
+            response = await route.answer(Request(scope, receive))
+            if cycle is not None and isinstance(response, Whole):
+                self._complete(visit, scope)
+                if cycle.answer(response.lines + visit.lines(), response.body):
+                    visit.status = 200
+                    return
+            await response(scope, receive, self._observed(visit, scope, send))
+        except RequestError as error:  # of a verb or the gate; the application answers its own
             answer = problems.answer_to(error, scope)
             await answer(scope, receive, self._observed(visit, scope, send))
         except asyncio.CancelledError:
@@ -97,24 +113,6 @@ class Observe:
             await answer(scope, receive, self._observed(visit, scope, send))
         finally:
             self._end(scope, visit, visit.status or 500)
-
-    async def _serve(
-        self, route: VerbRoute, visit: Visit, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Has a verb answer: from the connection's hand into its hand, where nothing is between."""
-        cycle = visit.cycle
-        if cycle is not None and (body := cycle.take()) is not None:
-            visit.came(len(body), more=False)
-            visit.body = body
-        else:
-            receive = counted(visit, receive)
-        response = await route.answer(Request(scope, receive))
-        if cycle is not None and isinstance(response, Whole):
-            self._complete(visit, scope)
-            if cycle.answer(response.lines + visit.lines(), response.body):
-                visit.status = 200
-                return
-        await response(scope, receive, self._observed(visit, scope, send))
 
     def _observed(self, visit: Visit, scope: Scope, send: Send) -> Send:
         """A `send` that gives the answer its headers, and notes its status."""

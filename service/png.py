@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ _LARGE = 2**22
 _BAND = 2**20
 
 
-@dataclass(slots=True)
-class Plain:
+class Plain(NamedTuple):
     """A plain PNG of which no pixel is decoded yet."""
 
     width: int
@@ -51,32 +50,35 @@ class Plain:
     channels: int
     compressed: bytes
 
-    media_type = MEDIA_TYPE
-
     def pixels(self) -> Images | None:
         """uint8 `[H,W,1]` or `[H,W,3]`; None if the compressed pixels are not whole.
 
         Pillow's codecs themselves: what `Image.frombytes` and `tobytes` put around them takes
         longer than a small picture's pixels.
         """
-        width, height, mode = self.width, self.height, self.mode
+        width, height, mode, channels, compressed = self
         held, whole = codecs.new(mode, (width, height)), (0, 0, width, height)
         decoder = codecs.zip_decoder(mode, mode, 0)
         decoder.setimage(held, whole)
-        unread, fault = decoder.decode(self.compressed)
+        unread, fault = decoder.decode(compressed)
         if unread >= 0 or fault:
             return None
         encoder = codecs.raw_encoder(mode, mode)
         encoder.setimage(held, whole)
-        row = width * self.channels
-        _, done, pixels = encoder.encode(max(row, min(height * row, _BAND)))
-        if not done:  # in bands: it keeps the interpreter's lock
-            parts = [pixels]
-            while not done:
-                _, done, pixels = encoder.encode(max(row, _BAND))
-                parts.append(pixels)
-            pixels = b"".join(parts)
-        return np.frombuffer(pixels, np.uint8).reshape(height, width, self.channels)
+        row = width * channels
+        size = row * height
+        _, done, pixels = encoder.encode(size if size <= _BAND else max(row, _BAND))
+        if not done:
+            pixels += b"".join(_others(encoder, max(row, _BAND)))
+        return np.frombuffer(pixels, np.uint8).reshape(height, width, channels)
+
+
+def _others(encoder: Any, size: int) -> Iterator[bytes]:  # noqa: ANN401 - one of Pillow's codecs
+    """The bands after the first: the encoder keeps the interpreter's lock while it makes one."""
+    done = 0
+    while not done:
+        _, done, pixels = encoder.encode(size)
+        yield pixels
 
 
 def plain(data: bytes) -> Plain | None:
@@ -85,19 +87,19 @@ def plain(data: bytes) -> Plain | None:
     if begin is None:
         return None
     position, parts, most = _FIRST, list[bytes](), len(data) - 12
-    while not data.startswith(_END, position):
-        if position > most:
-            return None
+    while position <= most:
         length, name = _CHUNK.unpack_from(data, position)
         end = position + 8 + length
         if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
         if name == b"IDAT":
             parts.append(data[position + 8 : end])
+            if data.startswith(_END, end + 4):
+                return Plain(*begin, parts[0] if len(parts) == 1 else b"".join(parts))
         elif parts or name not in _HARMLESS:
             return None
         position = end + 4
-    return Plain(*begin, parts[0] if len(parts) == 1 else b"".join(parts))
+    return None
 
 
 @lru_cache(64)

@@ -68,15 +68,16 @@ class Job:
         since: float,
     ) -> None:
         """`seconds` is what the batch is expected to take; `deadline` is of `time.monotonic`."""
+        shape = batch.shape
         self.batch = batch
         self.answer = answer
         self.deadline = deadline
         self.since = since
-        self.count = self.left = count = len(batch)  # images, and those that may still run
-        self.seconds = seconds / count  # an image
+        self.count = self.left = count = shape[0]  # images, and those that may still run
+        self.seconds = seconds
         self.size = batch.nbytes // count  # bytes of one
-        self.kind = batch.shape[1:], batch.dtype  # those of one kind fit in one array
-        self.done = list[Run]()
+        self.kind = shape[1:], batch.dtype  # those of one kind fit in one array
+        self.done: list[Run] | None = None  # of one that did not run as a whole
 
 
 class Part(NamedTuple):
@@ -87,9 +88,10 @@ class Part(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What runs next: so many images at a time, on the event loop or in a thread."""
+    """What runs next: `slice` images at a time, on the event loop or in a thread."""
 
     parts: list[Part]
+    images: int
     slice: int
     in_place: bool
 
@@ -110,19 +112,19 @@ class Turns:
         self.backlog = backlog
         self.pace = math.inf  # seconds a byte takes in the function itself, undisturbed
 
-    def add(self, job: Job, expected: float) -> None:
-        """Lets a job of so many expected seconds wait."""
+    def add(self, job: Job) -> None:
+        """Lets a job wait."""
         count = job.count
         # What is few of a network's best is a quarter of any turn: most requests, and soon seen.
         few = count <= self._few and 8 * job.batch.size <= _BEST_NUMBERS
         (self._small if few or 4 * count <= self._turn(job.batch) else self._large).append(job)
-        self.backlog.add(count, count * job.size, expected)
+        self.backlog.add(count, count * job.size, job.seconds)
 
-    def put_back(self, part: Part, count: int) -> None:
-        """Only so many images of a part ran."""
-        if left := len(part.images) - count:
-            part.job.left += left
-            self.backlog.add(left, part.images[count:].nbytes, 0.0)
+    def put_back(self, job: Job, images: Array, count: int) -> None:
+        """Only so many of a job's images that were taken ran."""
+        if left := len(images) - count:
+            job.left += left
+            self.backlog.add(left, left * job.size, 0.0)
 
     def others_wait(self) -> bool:
         """Whether there are small requests; may be asked from another thread."""
@@ -145,39 +147,50 @@ class Turns:
         one. A large one alone runs as a whole, turn by turn, and comes back when others do: see
         `Batcher`.
         """
-        now = time.monotonic()
-        queues = self._small, self._large
-        heads = [queue[0] for queue in queues if queue and self._expects(queue, now)]
-        if not heads:
-            return None
-        first = min(heads, key=lambda job: job.since)
+        now, parts = time.monotonic(), list[Part]()
+        small, large = self._small, self._large
+        self._let_go(small, now)
+        self._let_go(large, now)
+        if not small:
+            if not large:
+                return None
+            first = large[0]
+            turn = self._turn(first.batch)
+            most = max(turn, min(first.left, self._most(first.batch)))
+            in_place = self._soon_over(first.batch, turn)
+            left = self._take(large, first, most, parts, now)
+            return Next(parts, most - left, turn, in_place)
+        first = small[0]
         turn, kept = self._turn(first.batch), 0
-        if len(heads) == 2 and heads[0].kind == heads[1].kind:
+        if large and first.kind == large[0].kind:
             turn = max(1, turn // 2)
-            kept = turn // 2 or int(first is heads[1])  # where one image is all, by age
-        elif len(heads) == 2:  # images of different sizes: one sort after the other
-            first = heads[self._sort]
+            # Where one image is all, by age.
+            kept = turn // 2 or int(large[0].since < first.since)
+        elif large:  # images of different sizes: one sort after the other
+            first = (small, large)[self._sort][0]
             turn, self._sort = self._turn(first.batch), 1 - self._sort
         in_place = self._soon_over(first.batch, turn)
-        room, parts = turn, list[Part]()
-        if not self._small:
-            room = max(turn, min(first.left, self._most(first.batch)))
-        room = self._take(self._small, first, room - kept, parts, now) + kept
-        room = self._take(self._large, first, room, parts, now)
-        self._take(self._small, first, room, parts, now)
-        return Next(parts, turn, in_place)
+        room = self._take(small, first, turn - kept, parts, now) + kept
+        if large:
+            room = self._take(large, first, room, parts, now)
+            room = self._take(small, first, room, parts, now)
+        return Next(parts, turn - room, turn, in_place)
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
         kind, before = like.kind, room
         while room and queue:
             job = queue[0]
-            if not job.left or now >= job.deadline:
+            count = job.left
+            if not count:  # all of it has run
+                queue.popleft()
+                continue
+            if now >= job.deadline:
                 self._pass_over(queue)
                 continue
             if job.kind != kind:
                 break
-            images, count = job.batch, job.left
+            images = job.batch
             if count > room or count < job.count:
                 begun = job.count - count
                 images = images[begun : begun + room]
@@ -189,11 +202,10 @@ class Turns:
             self.backlog.remove(taken, taken * like.size)
         return room
 
-    def _expects(self, queue: deque[Job], now: float) -> bool:
-        """Whether somebody waits for what is at the head of the queue, once all others are gone."""
+    def _let_go(self, queue: deque[Job], now: float) -> None:
+        """Takes from the head of the queue what nobody waits for any more."""
         while queue and (not queue[0].left or now >= queue[0].deadline):
             self._pass_over(queue)
-        return bool(queue)
 
     def _pass_over(self, queue: deque[Job]) -> None:
         """Takes the first job from the queue: all of it runs, or its deadline has passed."""
@@ -228,5 +240,5 @@ class Turns:
         if left := job.left:
             job.left = 0
             self.backlog.remove(left, job.size * left)
-            self.backlog.done(job.seconds * left)
+            self.backlog.done(job.seconds * left / job.count)
             self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

@@ -55,9 +55,10 @@ class Visit(Share):
         self.id = given.decode() if given and _ID.fullmatch(given) else new_id()
 
     def came(self, size: int, *, more: bool) -> None:
-        """So many bytes of its body came, and perhaps the last. Raises as `hold` does."""
-        self.hold(size, whole=not more)
+        """So many bytes of its body came, perhaps the last. Raises as `hold` and `count` do."""
+        self.hold(size)
         if not more:
+            self.count()
             self.whole = time.perf_counter()
 
     def closing(self) -> tuple[tuple[bytes, bytes], ...]:

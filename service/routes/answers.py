@@ -18,7 +18,7 @@ from service.cycles import Header, lines_of
 from service.errors import NotAcceptable
 from service.images import Images
 from service.routes.keeping import Keeps, flat
-from service.routes.progressing import MIXED
+from service.routes.progressing import ANYTHING, MIXED
 from service.routes.running import INLINE_PIXELS, aside
 from service.routes.schemas import ModelName, Timing
 from service.rows import Rows, size
@@ -42,20 +42,32 @@ def negotiate(
     *,
     sent: str = "",
     lacking: Mapping[str, str] = {},
-    told: bool = False,
 ) -> str:
     """The media type to answer in: what Accept likes best, else as the request was `sent`.
 
-    `lacking` has the kinds that the route has but cannot give this time, and why. With `told`,
-    the route can tell its progress, and multipart/mixed says nothing of the last part's kind.
+    `lacking` has the kinds that the route has but cannot give this time, and why.
 
     Raises:
         NotAcceptable: Accept allows none of `kinds`.
     """
+    accept = visit_of(request.scope).headers.get(b"accept", ANYTHING)
+    return _negotiated(accept, kinds, sent=sent, lacking=lacking)
+
+
+def _negotiated(
+    given: bytes,
+    kinds: Sequence[str],
+    *,
+    sent: str,
+    lacking: Mapping[str, str],
+    told: bool = False,
+) -> str:
+    """As `negotiate`.
+
+    With `told`, the route can tell its progress, and multipart/mixed says nothing of the last
+    part's kind.
+    """
     first = _LIKE_THE_REQUEST.get(sent, "")
-    given = visit_of(request.scope).headers.get(b"accept", b"*/*")
-    if given == b"*/*":
-        return first if first in kinds else kinds[0]
     accept = given.decode("latin-1").strip() or "*/*"
     if told and MIXED in accept.lower():
         others = [each for each in accept.split(",") if MIXED not in each.lower()]
@@ -81,6 +93,22 @@ def _accepted(accept: str) -> MIMEAccept:
     return MIMEAccept(
         [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
     )
+
+
+def kind_of_images(request: Request, taken: Rows, sent: str) -> str:
+    """What to answer in to a request for as many images as were `sent` with it.
+
+    Raises:
+        NotAcceptable: as `negotiate`.
+    """
+    accept = visit_of(request.scope).headers.get(b"accept", ANYTHING)
+    return _kind_of_images(accept, len(taken), isinstance(taken, list), sent)
+
+
+@lru_cache(256)
+def _kind_of_images(accept: bytes, count: int, several_sizes: bool, sent: str) -> str:
+    kinds, lacking = image_kinds(count, one_size=not several_sizes)
+    return _negotiated(accept, kinds, sent=sent, lacking=lacking, told=True)
 
 
 @lru_cache(256)

@@ -63,10 +63,6 @@ async def fitted(sent: Rows, shape: ImageShape, fit: Fit) -> Rows:
     Raises:
         Unprocessable: a wrong size; the detail names the size that the model takes.
     """
-    if not isinstance(sent, list):  # all are of one size
-        _, height, width, channels = sent.shape
-        if shape.fits(height, width) and shape.keeps(channels):
-            return sent
     found = shapes(sent)
     if all(shape.fits(height, width) and shape.keeps(many) for height, width, many in found):
         return sent

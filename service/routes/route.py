@@ -20,8 +20,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import problems
-from service.errors import OutOfRange, RequestError, Unprocessable
+from service.errors import OutOfRange, Unprocessable
 
 _REMEMBERED = 1024  # query strings a route; with seeds or versions in them there is no end
 
@@ -47,15 +46,12 @@ class VerbRoute(APIRoute):
 
         return answer
 
-    async def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Awaitable[Response]:
         """Answers a request that is known to be this route's."""
         scope = request.scope
         scope["route"] = self
-        try:
-            response: Response = await self.endpoint(request, **self._read(scope["query_string"]))
-        except RequestError as error:
-            return problems.answer_to(error, scope)
-        return response
+        answer: Awaitable[Response] = self.endpoint(request, **self._read(scope["query_string"]))
+        return answer
 
 
 class Verbs:

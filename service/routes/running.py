@@ -50,16 +50,16 @@ async def run_each(
     if not visit.deadline:
         _begin(visit, state.settings, seconds, large)
     running = served.run_each(verb, rows, deadline=visit.deadline, progress=visit.progress)
-    run = await state.watch.over(request, visit, running)
+    outputs, queue, infer, _ = run = await state.watch.over(request, visit, running)
+    timing = visit.timing
+    if visit.ran:  # a request may run twice: to encode, then to decode
+        queue, infer = timing["queue"] + queue, timing["infer"] + infer
+    timing["queue"], timing["infer"] = queue, infer
     visit.ran = time.perf_counter()
     visit.model = served.title
-    timing = visit.timing
-    # A request may run twice: to encode, then to decode.
-    timing["queue"] = timing.get("queue", 0.0) + run.queue
-    timing["infer"] = timing.get("infer", 0.0) + run.infer
-    state.metrics.ran(*served.key, verb, images=len(rows), run=run)
-    outputs: tuple[Rows, ...] = run.outputs
-    return outputs
+    state.metrics.ran(served.key, verb, len(rows), run)
+    made: tuple[Rows, ...] = outputs
+    return made
 
 
 def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels: int) -> None:
@@ -70,10 +70,11 @@ def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels
     """
     if visit.whole:
         visit.timing["decode"] = time.perf_counter() - visit.whole
-    ours = seconds or settings.request_timeout
+    allowed = seconds or settings.request_timeout
     if large_pixels and not seconds:
-        ours += settings.megapixel_timeout * large_pixels / 1e6
-    visit.deadline, visit.allowed = time.monotonic() + ours, ours
+        allowed += settings.megapixel_timeout * large_pixels / 1e6
+    deadline = time.monotonic() + allowed
     theirs = deadlines.patience(visit.headers)
-    if visit.arrived + theirs < visit.deadline:
-        visit.deadline, visit.allowed = visit.arrived + theirs, theirs
+    if visit.arrived + theirs < deadline:
+        deadline, allowed = visit.arrived + theirs, theirs
+    visit.deadline, visit.allowed = deadline, allowed
