@@ -203,7 +203,8 @@ class Batcher:
         """Runs the parts together, up to `size` images at each step: what each part got."""
         started = time.perf_counter()
         usual = self._seconds_per_byte or self._first
-        self._due = started + _SLACK * usual * sum(part.images.nbytes for part in parts)
+        waiting = sum([len(part.images) for part in parts])
+        self._due = started + _SLACK * usual * waiting * parts[0].job.size
         try:
             inputs = [part.images for part in parts]
             batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)

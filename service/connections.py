@@ -225,17 +225,15 @@ class Connection(HttpToolsProtocol):
         )
         cycle.head = head
         if body is not None:
-            cycle.came, cycle.more_body = body, False
-            cycle.wake()
+            cycle.give(body)
         return cycle
 
     def _start(self, cycle: Cycle) -> None:
         self._running = cycle
         self._lingering.end()
-        tasks = self.tasks
         application = self._passed_on if cycle.head.proxied else self._entrance
-        cycle.task = task = self.loop.create_task(run(cycle, application, tasks))
-        tasks.add(task)
+        cycle.task = task = self.loop.create_task(run(cycle, application, self.tasks))
+        self.tasks.add(task)
 
     async def _passed_on(self, cycle: Cycle) -> None:
         """Answers through uvicorn's middleware for what proxies say; few requests have met one."""

@@ -77,6 +77,10 @@ class Cycle(RequestResponseCycle):
         if self._woken is not None:
             self._woken.set()
 
+    def give(self, body: bytes) -> None:
+        """All of the body is there, before anybody has asked for it."""
+        self.came, self.more_body, self._news = body, False, True
+
     def take(self) -> bytes | None:
         """The body, if all of it is there; then it is received, but for a caller that leaves."""
         if self.more_body or not self._news or self.disconnected or self.flow.read_paused:
@@ -185,7 +189,8 @@ class Cycle(RequestResponseCycle):
 
     def _complete(self) -> None:
         self.response_complete = True
-        self.wake()
+        if self._woken is not None:
+            self.wake()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

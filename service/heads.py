@@ -20,7 +20,6 @@ _PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 # What makes more of a request than a head and so many bytes, or less of a connection.
 _UNUSUAL = {b"transfer-encoding", b"expect", b"upgrade"}
 _KEEP_ALIVE = b"keep-alive"
-_END = b"\r\n\r\n"
 
 _MOST, _LONGEST = 512, 2048  # heads that are remembered, and the bytes of one
 
@@ -71,16 +70,14 @@ class Heads:
 
     def known(self, packet: bytes) -> tuple[Head, bytes] | None:
         """The head and the body of a packet that is one whole request; None if it is new."""
-        end = packet.find(_END) + len(_END)
+        end = packet.find(b"\r\n\r\n") + 4
         found = self._known.get(packet[:end])
-        if found is None or len(packet) != found[1]:
-            return None
-        return found[0], packet[end:]
+        return (found[0], packet[end:]) if found and len(packet) == found[1] else None
 
     def remember(self, packet: bytes, head: Head) -> None:
         """The parser found one whole request in this packet, with that head, and nothing else."""
         named = head.named
-        end = packet.find(_END) + len(_END)
+        end = packet.find(b"\r\n\r\n") + 4
         body = named.get(b"content-length", b"0")
         if (
             end <= _LONGEST

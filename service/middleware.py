@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from service import pages, problems, tracing
@@ -17,7 +17,7 @@ from service.errors import RequestError
 from service.gate import Gate, counted
 from service.metrics import Metrics
 from service.routes.answers import Whole
-from service.routes.route import Verbs
+from service.routes.route import VerbRequest, Verbs
 from service.visit import Visit
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Observe:
                 visit.body = body
             else:
                 receive = counted(visit, receive)
-            response = await route.answer(Request(scope, receive))
+            response = await route.answer(VerbRequest(scope, receive))
             if cycle is not None and isinstance(response, Whole):
                 self._complete(visit, scope)
                 if cycle.answer(response.lines + visit.lines(), response.body):
@@ -142,10 +142,13 @@ class Observe:
         # The pattern, not the path: a caller cannot invent label values.
         route = getattr(scope.get("route"), "path", _UNMATCHED)
         self._metrics.answered(route, scope["method"], status, seconds, visit.timing)
-        level = logging.ERROR if status == 500 else logging.INFO
-        if status in _REFUSED:  # counted, and summed up once a second
-            level = logging.DEBUG
-        if route in PROBES and status < 400:  # no news
+        level = logging.INFO
+        if status >= 400:
+            if status in _REFUSED:  # counted, and summed up once a second
+                level = logging.DEBUG
+            elif status == 500:
+                level = logging.ERROR
+        elif route in PROBES:  # no news
             level = logging.DEBUG
         if log.isEnabledFor(level):
             log.log(

@@ -19,7 +19,7 @@ from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
 from service.images import MEDIA_TYPES, Images, Opened
 from service.kept import Kept
 from service.routes import multipart
-from service.routes.running import aside
+from service.routes.running import INLINE_PIXELS, aside
 from service.routes.schemas import ScoredImagesJson
 from service.rows import Rows, together
 from service.settings import Settings
@@ -76,7 +76,10 @@ async def read_upload(
     content_type, media_type = media_type_of(visit.headers, taken)
     body = await read_body(request, visit, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
+        if len(body) <= INLINE_PIXELS:
+            image = _opened(body, settings.max_pixels, media_type)
+        else:
+            image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
         count = image.width * image.height
         visit.hold(3 * count)
         array, beside = await aside(_pixels, image, straight, pixels=count)

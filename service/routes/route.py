@@ -25,6 +25,17 @@ from service.errors import OutOfRange, Unprocessable
 _REMEMBERED = 1024  # query strings a route; with seeds or versions in them there is no end
 
 
+class VerbRequest(Request):
+    """starlette's, without its checks of what is known here."""
+
+    _stream_consumed = _is_disconnected = False
+    _form = None
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
+
+
 class VerbRoute(APIRoute):
     """`async def verb(request, option=default, ...) -> Response` at a path without parameters."""
 

@@ -74,7 +74,8 @@ def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels
     if large_pixels and not seconds:
         allowed += settings.megapixel_timeout * large_pixels / 1e6
     deadline = time.monotonic() + allowed
-    theirs = deadlines.patience(visit.headers)
-    if visit.arrived + theirs < deadline:
-        deadline, allowed = visit.arrived + theirs, theirs
+    if deadlines.NAME in visit.headers:
+        theirs = deadlines.patience(visit.headers)
+        if visit.arrived + theirs < deadline:
+            deadline, allowed = visit.arrived + theirs, theirs
     visit.deadline, visit.allowed = deadline, allowed
