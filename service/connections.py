@@ -194,9 +194,9 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.came += body
+        cycle.add(body)
         self._body_bytes += len(body)
-        if len(cycle.came) > _MUCH or self._body_bytes > self._limits.max_body_bytes:
+        if cycle.held > _MUCH or self._body_bytes > self._limits.max_body_bytes:
             self.flow.pause_reading()
             cycle.wake()
 

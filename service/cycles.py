@@ -44,7 +44,8 @@ class Cycle(RequestResponseCycle):
     disconnected = response_started = response_complete = chunked_encoding = False
     more_body = True
     expected_content_length = 0
-    came = b""  # of the body, and nobody has asked for it yet
+    came: Sequence[bytes] = ()  # of the body, part by part, and nobody has asked for it yet
+    held = 0  # bytes of them
     _news = False  # since somebody last received something
     _woken: asyncio.Event | None = None  # of those who wait
     _head: tuple[bytes, ...] = ()  # of an answer whose body has not come yet
@@ -79,14 +80,19 @@ class Cycle(RequestResponseCycle):
 
     def give(self, body: bytes) -> None:
         """All of the body is there, before anybody has asked for it."""
-        self.came, self.more_body, self._news = body, False, True
+        self.came, self.more_body, self._news = (body,), False, True
+
+    def add(self, part: bytes) -> None:
+        """A part of the body came; whoever waits for it is not woken yet."""
+        # As one bytes object that grows it would be copied, and its memory mapped, with each part.
+        self.came = [*self.came, part]
+        self.held += len(part)
 
     def take(self) -> bytes | None:
         """The body, if all of it is there; then it is received, but for a caller that leaves."""
         if self.more_body or not self._news or self.disconnected or self.flow.read_paused:
             return None
-        self._news, body, self.came = False, self.came, b""
-        return body
+        return self._taken()
 
     async def receive(self) -> ASGIReceiveEvent:
         """What came of the body, once it is all there or much; or that the caller left."""
@@ -101,8 +107,11 @@ class Cycle(RequestResponseCycle):
             await self._woken.wait()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        self._news, body, self.came = False, self.came, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return {"type": "http.request", "body": self._taken(), "more_body": self.more_body}
+
+    def _taken(self) -> bytes:
+        parts, self.came, self.held, self._news = self.came, (), 0, False
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Takes what ASGI calls `http.response.start`, then `http.response.body`.

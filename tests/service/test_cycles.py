@@ -145,7 +145,9 @@ def request(**options) -> tuple[Wire, Cycle]:
 @pytest.mark.anyio
 async def test_a_body_that_is_there_is_received_at_once_and_its_end_awaits_the_caller():
     _, cycle = request()
-    cycle.came, cycle.more_body = b"abc", False
+    cycle.add(b"a")
+    cycle.add(b"bc")
+    cycle.more_body = False
     cycle.wake()
     assert await cycle.receive() == {"type": "http.request", "body": b"abc", "more_body": False}
     (waiting,) = received(cycle)
@@ -163,7 +165,8 @@ async def test_who_waits_for_a_body_is_woken_by_each_part_of_it():
         (waiting,) = received(cycle)
         await asyncio.sleep(0)
         assert not waiting.done()
-        cycle.came, cycle.more_body = part, more
+        cycle.add(part)
+        cycle.more_body = more
         cycle.wake()
         assert await waiting == {"type": "http.request", "body": part, "more_body": more}
 
