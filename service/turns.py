@@ -23,10 +23,10 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a network runs best with (64 of 32x32, or 16 in colour; `benchmarks.raw`),
-# which always fit in one run.
+# no fewer images than a network runs best with (64 of 28x28, or 32 of 32x32 in colour;
+# `benchmarks.raw`), which always fit in one run.
 _TURN_SECONDS = 0.0005
-_BEST_NUMBERS = 64 * 32 * 32
+_BEST_NUMBERS = 96 * 32 * 32
 
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
@@ -91,7 +91,6 @@ class Next(NamedTuple):
     """What runs next: `slice` images at a time, on the event loop or in a thread."""
 
     parts: list[Part]
-    images: int
     slice: int
     in_place: bool
 
@@ -158,8 +157,8 @@ class Turns:
             turn = self._turn(first.batch)
             most = max(turn, min(first.left, self._most(first.batch)))
             in_place = self._soon_over(first.batch, turn)
-            left = self._take(large, first, most, parts, now)
-            return Next(parts, most - left, turn, in_place)
+            taken = most - self._take(large, first, most, parts, now)
+            return Next(parts, turn, in_place and taken <= turn)
         first = small[0]
         turn, kept = self._turn(first.batch), 0
         if large and first.kind == large[0].kind:
@@ -173,8 +172,8 @@ class Turns:
         room = self._take(small, first, turn - kept, parts, now) + kept
         if large:
             room = self._take(large, first, room, parts, now)
-            room = self._take(small, first, room, parts, now)
-        return Next(parts, turn - room, turn, in_place)
+            self._take(small, first, room, parts, now)
+        return Next(parts, turn, in_place)
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
