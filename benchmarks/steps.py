@@ -51,9 +51,6 @@ class Nowhere(asyncio.Transport):
         """Never."""
         return False
 
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is ever kept."""
-
 
 class Steps:
     """A tracer that counts instructions and calls by the code that they are of."""

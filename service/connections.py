@@ -1,8 +1,8 @@
 """One connection: uvicorn's, with bounds on what a hostile or broken peer can make it hold.
 
 uvicorn leaves these to a proxy in front. Here the service keeps its promises without one: a head
-or a body that comes too slowly is 408, a head that is too large 431, a body that no parser can
-agree on 400, all of them as problem documents; an answer that nobody reads is given up.
+that is too large is 431, a body that no parser can agree on 400, both as problem documents. What
+comes too slowly, or is not read, is the matter of `service.lateness`.
 """
 
 from __future__ import annotations
@@ -14,31 +14,26 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.cycles import Application, Cycle, rendered, run
 from service.heads import Head, Heads
+from service.lateness import Timed
 from service.lingering import Lingering
-from service.refusals import Refusals
-from service.settings import Settings
 
-# Seconds between looks at how fast a body comes.
-_INTERVAL = 2.0
 # Bytes of a body that may wait for the rest of it, as many as in uvicorn.
 _MUCH = 2**16
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Timed):
     """What uvicorn calls for each connection (`http=` of its configuration).
 
     The lifespan's state must hold `settings`, `refusals`, `lingering`, `heads`, and `entrance`:
     what answers a request that no proxy has passed on.
     """
 
-    cycle: Cycle
     pipeline: deque[Cycle]  # type: ignore[assignment]
 
     def __init__(
@@ -51,34 +46,21 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._lingering: Lingering = app_state["lingering"]
         self._entrance: Application = app_state["entrance"](self.app)
-        self._limits: Settings = app_state["settings"]
         self._most = self._limits.max_head_bytes
-        self._refusals: Refusals = app_state["refusals"]
         self._heads: Heads = app_state["heads"]
         self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
         self._peers: dict[str, Any] = {}  # what a request's scope says of its connection
         self._begun = 0  # requests in the packet that is read
         self._body_bytes = 0
-        self._heading = False  # whether a request's head has begun to come, and not ended
-        self._expected = "head"  # or "body"; "" while no more of a request is to come
-        self._timed = ""  # what `_timer` watches over
-        self._timer: asyncio.TimerHandle | None = None
-        self._body_since = self._idle_since = 0.0
-        self._received = 0  # bytes since the timer last looked
         self._packet = 0  # bytes of what was received last
         self._head_unread = 0  # bytes of the head in packets after its first
         self._refusal: tuple[int, str, str] | None = None
         self._running: Cycle | None = None  # `cycle` may be a later one, in a queue
-        self._unread: asyncio.TimerHandle | None = None
-        self._idle: asyncio.TimerHandle | None = None
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # An answer goes out when it is written, not when the loop's turn ends: its caller works on
-        # while the answers to others are made.
-        transport.set_write_buffer_limits(high=0)
         self._peers = {
             "server": self.server,
             "client": self.client,
@@ -126,23 +108,11 @@ class Connection(HttpToolsProtocol):
             self._watch()
 
     def connection_lost(self, _: Exception | None) -> None:
-        for timer in (self._timer, self._unread, self._idle):
-            if timer is not None:
-                timer.cancel()
+        self._watch_no_more()
         self._depart()
         self.connections.discard(self)
         self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment]  # they know each other
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(self._limits.write_timeout, self._nobody_reads)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     # What the parser calls
 
@@ -251,63 +221,7 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.tasks) == 1:
             self._lingering.begin(self.loop)
-        self._idle_since = self.loop.time()
-        if self._idle is None:  # one timer again and again: to make one takes as long as a header
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_at_idleness)
-
-    # What the timers call
-
-    def _look_at_idleness(self) -> None:
-        left = float(self.timeout_keep_alive)
-        if self._expected == "" and self.cycle.response_complete:
-            left += self._idle_since - self.loop.time()
-        if left <= 0:
-            self.transport.close()
-        else:
-            self._idle = self.loop.call_later(left, self._look_at_idleness)
-
-    def _watch(self) -> None:
-        """Has the timer watch over what is expected now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timed = self._expected
-        if self._expected == "head":
-            self._timer = self.loop.call_later(self._limits.head_timeout, self._head_is_late)
-        elif self._expected == "body":
-            self._received = 0
-            self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
-
-    def _head_is_late(self) -> None:
-        if not self._heading:  # nothing has come yet
-            self.transport.close()
-        elif self.flow.read_paused:  # it is we who do not take it
-            self._watch()
-        else:
-            seconds = self._limits.head_timeout
-            self._refuse(408, "slow_head", f"the request's head did not come within {seconds:g} s")
-
-    def _look_at_body(self) -> None:
-        rate = self._received / _INTERVAL
-        self._received = 0
-        if self.flow.read_paused:  # it is we who do not take it
-            self._body_since += _INTERVAL
-        elif rate < self._limits.min_body_rate:
-            self._body_is_late(f"slower than {self._limits.min_body_rate} bytes a second")
-            return
-        elif self.loop.time() - self._body_since > self._limits.body_timeout:
-            self._body_is_late(f"not there within {self._limits.body_timeout:g} s")
-            return
-        self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
-
-    def _body_is_late(self, what: str) -> None:
-        if self.cycle.response_complete:  # refused before its end, and never ended
-            self.transport.close()
-        else:
-            self._refuse(408, "slow_body", f"the request's body is {what}")
-
-    def _nobody_reads(self) -> None:
-        self._refusals.add("slow_reader")
-        self.transport.abort()
+        self._rest()
 
     # Refusing
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import count
 from random import getrandbits
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # connections know their requests, not the other way round
     from service.cycles import Cycle
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# Random bits for each request would take longer to write down than a picture's head to read.
+_PROCESS, _NUMBERS = f"{getrandbits(96):024x}", count()
 _MILLI = (1e3).__mul__
 _NOSNIFF = b"x-content-type-options", b"nosniff"
 _LINES = b"x-request-id: %%b\r\nserver-timing: %%b\r\n%b: %b\r\n" % _NOSNIFF
@@ -82,7 +85,8 @@ def _phases(names: tuple[str, ...]) -> bytes:
 
 
 def new_id() -> str:
-    return f"{getrandbits(128):032x}"
+    """A number of this process's own, and which of its requests it is."""
+    return f"{_PROCESS}{next(_NUMBERS):08x}"
 
 
 def visit_of(scope: Scope) -> Visit:

@@ -71,8 +71,8 @@ async def read_upload(
         TooLarge: too many bytes, images or pixels.
         Unprocessable: an image that is none; in a batch the detail names its place.
     """
-    visit = visit_of(request.scope)
-    settings: Settings = request.app.state.settings
+    scope = request.scope
+    visit, settings = visit_of(scope), scope["app"].state.settings
     content_type, media_type = media_type_of(visit.headers, taken)
     body = await read_body(request, visit, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
@@ -82,7 +82,10 @@ async def read_upload(
             image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
         count = image.width * image.height
         visit.hold(3 * count)
-        array, beside = await aside(_pixels, image, straight, pixels=count)
+        if count <= INLINE_PIXELS:
+            array, beside = _pixels(image, straight)
+        else:
+            array, beside = await aside(_pixels, image, straight, pixels=count)
         return Upload("image", array[None], kept=[beside] if beside else None)
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
