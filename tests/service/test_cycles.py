@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from service.cycles import Cycle
+from service.cycles import Cycle, lines_of
 
 
 class Wire:
@@ -200,3 +200,50 @@ async def test_a_caller_that_asks_first_and_is_refused_is_not_told_to_send():
     cycle.wake()
     await cycle.receive()
     assert not any(b"100 Continue" in written for written in wire.written)
+
+
+LINES = b"content-length: 3\r\nx-a: b\r\n"
+
+
+def whole(lines=LINES, content=b"abc", *, default=(), **options) -> tuple[Wire, Cycle, bool]:
+    """A cycle that was given a whole answer, and whether it took it."""
+    wire = Wire()
+    flow = FlowControl(wire)
+    cycle = Cycle({"type": "http", "method": "POST"}, wire, flow, list(default), lambda: None)
+    for name, value in options.items():
+        setattr(flow if name == "write_paused" else cycle, name, value)
+    return wire, cycle, cycle.answer(lines, content)
+
+
+@pytest.mark.parametrize("default", [(), [(b"date", b"today")], [(b"connection", b"close")]])
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_a_whole_answer_is_written_as_one_that_is_sent_in_order(default, keep_alive, size):
+    content, headers = b"a" * size, [(b"content-length", b"%d" % size), (b"x-a", b"b")]
+    expected, _ = answered(start(*headers), body(content), keep_alive=keep_alive, default=default)
+    wire, cycle, taken = whole(lines_of(headers), content, default=default, keep_alive=keep_alive)
+    assert taken
+    assert cycle.response_complete
+    assert (wire.written, wire.closed) == (expected.written, expected.closed)
+
+
+def test_a_whole_answer_waits_for_a_slow_reader_and_is_not_written_for_one_who_left():
+    wire, cycle, taken = whole(write_paused=True)
+    assert (taken, cycle.response_started, wire.written) == (False, False, [])
+    wire, cycle, taken = whole(disconnected=True)
+    assert (taken, cycle.response_started, wire.written) == (True, False, [])
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_all_there_is_taken_once_and_then_nobody_is_awaited_but_the_caller():
+    _, cycle = request()
+    assert cycle.take() is None
+    cycle.give(b"abc")
+    assert cycle.take() == b"abc"
+    assert cycle.take() is None
+    (waiting,) = received(cycle)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    cycle.disconnected = True
+    cycle.wake()
+    assert await waiting == {"type": "http.disconnect"}
