@@ -50,7 +50,6 @@ class Batcher:
             max_batch=max_batch, backlog=backlog, statistics=self.statistics, in_place=in_place
         )
         self._loop: asyncio.AbstractEventLoop | None = None  # while something runs or waits
-        self._long: asyncio.Task[None] | None = None  # a run that the loop goes on beside
         self._seconds_per_byte = 0.0  # from one run to the next: what the backlog counts with
         self._first = seconds_per_byte  # before anything ran
         self._due = math.inf
@@ -113,27 +112,33 @@ class Batcher:
         run = self._turns.next()
         if run is None:
             return
-        if not run.in_place:
-            self._loop, self._long = loop, loop.create_task(self._run_aside(loop, run))
-            return
         started = time.perf_counter()
-        outcome = self._made(run.parts, run.slice)
-        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
-        self._go_on(loop)
-
-    async def _run_aside(self, loop: asyncio.AbstractEventLoop, run: Next) -> None:
-        started, outcome = time.perf_counter(), list[Outputs | Exception]()
+        if run.in_place:
+            self._end(loop, run, started, self._made(run.parts, run.slice))
+            return
+        self._loop = loop
         try:
-            outcome = await loop.run_in_executor(self._executor, self._made, run.parts, run.slice)
-        except RuntimeError as error:  # the executor was shut down: nobody may hang
-            outcome = [error] * len(run.parts)
-        finally:
-            self._loop = None
-        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
-        self._go_on(loop)
+            self._executor.submit(self._run_aside, loop, run, started)
+        except RuntimeError as error:  # it was shut down: nobody may hang
+            self._end(loop, run, started, [error] * len(run.parts))
 
-    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Gathers the next run, if anything waits."""
+    def _run_aside(self, loop: asyncio.AbstractEventLoop, run: Next, started: float) -> None:
+        """Makes a run in a thread, and tells the event loop at its end.
+
+        Without a future of asyncio's, which takes three times the steps.
+        """
+        outcome = self._made(run.parts, run.slice)
+        loop.call_soon_threadsafe(self._end, loop, run, started, outcome)
+
+    def _end(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: Next,
+        started: float,
+        outcome: Sequence[Outputs | Exception],
+    ) -> None:
+        self._loop = None
+        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
         if not self._turns.empty():
             self._loop = loop
             self._gather(loop, -1)
