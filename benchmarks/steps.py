@@ -32,6 +32,25 @@ from service.settings import Settings
 
 _WARM = 10  # rounds before anything is counted
 
+# What the files of the service are for; what is not among them is the route's.
+_PARTS = {
+    "the connection: heads read and written, a task for each request": (
+        *("connections", "cycles", "heads", "lateness", "lingering", "app"),
+    ),
+    "the picture: its body read, a PNG decoded and encoded, their bounds": (
+        *("png", "images", "rows", "routes/bodies"),
+    ),
+    "around the route: id, gate, budget, deadline, phases, metrics, log": (
+        *("middleware", "gate", "budget", "visit", "deadlines", "metrics", "tally", "totals"),
+        *("routes/running", "routes/watching"),
+    ),
+    "the queue: a job, its turn, a share of its run, its statistics": (
+        *("batching", "turns", "backlog", "statistics", "served", "model"),
+    ),
+}
+_ROUTE = "the route: its options, the model, what to answer with, the answer's headers"
+_OTHERS = "Python's and other libraries, called by all of these"
+
 
 class Nowhere(asyncio.Transport):
     """A transport to nobody, which counts the good answers."""
@@ -130,9 +149,13 @@ def table(steps: Steps, requests: int) -> str:
             continue
         by_file[_named(code)] += count_
         calls[_named(code)] += steps.calls[code]
+    parts = dict.fromkeys([*_PARTS, _ROUTE, _OTHERS], 0)
+    for name, instructions in by_file.items():
+        parts[_part(name)] += instructions
     rows = [(name, by_file[name], calls[name]) for name, _ in by_file.most_common()]
     lines = ["| | instructions | calls |", "|---|---|---|"]
     lines += [f"| all | {by_file.total() / requests:.0f} | {calls.total() / requests:.0f} |"]
+    lines += [f"| {part} | {counted / requests:.0f} | |" for part, counted in parts.items()]
     for name, instructions, called in rows:
         if instructions >= requests:
             lines.append(f"| {name} | {instructions / requests:.0f} | {called / requests:.1f} |")
@@ -144,6 +167,14 @@ def _named(code: CodeType) -> str:
     if path.is_relative_to(ROOT / "service"):
         return str(path.relative_to(ROOT))
     return "/".join(path.parts[-2:]) if path.is_absolute() else "made by the standard library"
+
+
+def _part(name: str) -> str:
+    """The part of the work that a file is for."""
+    if not name.startswith("service/"):
+        return _OTHERS
+    module = name.removeprefix("service/").removesuffix(".py")
+    return next((part for part, modules in _PARTS.items() if module in modules), _ROUTE)
 
 
 def main() -> None:
