@@ -44,7 +44,7 @@ class Cycle(RequestResponseCycle):
     disconnected = response_started = response_complete = chunked_encoding = False
     more_body = True
     expected_content_length = 0
-    came: Sequence[bytes] = ()  # of the body, part by part, and nobody has asked for it yet
+    came: list[bytes] | None = None  # of the body, part by part, that nobody has asked for yet
     held = 0  # bytes of them
     _news = False  # since somebody last received something
     _woken: asyncio.Event | None = None  # of those who wait
@@ -80,12 +80,17 @@ class Cycle(RequestResponseCycle):
 
     def give(self, body: bytes) -> None:
         """All of the body is there, before anybody has asked for it."""
-        self.came, self.more_body, self._news = (body,), False, True
+        self.came, self.more_body, self._news = [body], False, True
 
     def add(self, part: bytes) -> None:
         """A part of the body came; whoever waits for it is not woken yet."""
-        # As one bytes object that grows it would be copied, and its memory mapped, with each part.
-        self.came = [*self.came, part]
+        # One bytes object that grows is copied, and its memory mapped, with each part of a large
+        # body; a part of a byte or two takes forty times its size.
+        if self.came and len(self.came[-1]) + len(part) <= _SMALL:
+            self.came[-1] += part
+        else:
+            self.came = self.came or []
+            self.came.append(part)
         self.held += len(part)
 
     def take(self) -> bytes | None:
@@ -110,7 +115,7 @@ class Cycle(RequestResponseCycle):
         return {"type": "http.request", "body": self._taken(), "more_body": self.more_body}
 
     def _taken(self) -> bytes:
-        parts, self.came, self.held, self._news = self.came, (), 0, False
+        parts, self.came, self.held, self._news = self.came or [], None, 0, False
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -79,8 +79,8 @@ class Observe:
             self._gate.enter(scope, visit)
             route = self._verbs.route_of(scope)
             if route is None:
-                send = self._observed(visit, scope, send)
-                await self._verbs.app(scope, counted(visit, receive), send)
+                observed = self._observed(visit, scope, send)
+                await self._verbs.app(scope, counted(visit, receive), observed)
                 return
             cycle = visit.cycle
             if cycle is not None and (body := cycle.take()) is not None:

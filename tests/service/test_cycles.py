@@ -247,3 +247,20 @@ async def test_a_body_that_is_all_there_is_taken_once_and_then_nobody_is_awaited
     cycle.disconnected = True
     cycle.wake()
     assert await waiting == {"type": "http.disconnect"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sizes", [[1] * 70_000, [20_000, 1, 1, 50_000, 1], [0, 3]])
+async def test_the_parts_of_a_body_are_put_together_and_a_crumb_is_no_part_of_its_own(sizes):
+    _, cycle = request()
+    content = bytes(i % 251 for i in range(sum(sizes)))
+    end = 0
+    for size in sizes:
+        cycle.add(content[end : end + size])
+        end += size
+    assert cycle.held == len(content)
+    assert len(cycle.came) <= 5
+    cycle.more_body = False
+    cycle.wake()
+    assert await cycle.receive() == {"type": "http.request", "body": content, "more_body": False}
+    assert cycle.held == 0
