@@ -174,13 +174,9 @@ class Batcher:
                 self._give(job, Run(made, started - job.since, seconds, together))
         self._learn(seconds / (together * parts[0].job.size))
         self.backlog.done(expected)
-        self.statistics.answered(
-            whole,
-            images,
-            total=whole * time.perf_counter() - since,
-            queue=whole * started - since,
-            infer=whole * seconds,
-        )
+        if whole:
+            total, queue = whole * time.perf_counter() - since, whole * started - since
+            self.statistics.answered(whole, images, total, queue, whole * seconds)
 
     def _give(self, job: Job, run: Run) -> None:
         """Notes what was made of a part of a job, and answers it once that is all."""
@@ -190,7 +186,7 @@ class Batcher:
         run = done[0] if len(done) == 1 else _rejoin(done)
         job.answer.set_result(run)
         total = time.perf_counter() - job.since
-        self.statistics.answered(1, job.count, total=total, queue=run.queue, infer=run.infer)
+        self.statistics.answered(1, job.count, total, run.queue, run.infer)
 
     def _learn(self, seconds_per_byte: float) -> None:
         """A moving average; bytes, since large images of a convolution take longer than small."""
@@ -202,15 +198,17 @@ class Batcher:
         """Runs the parts together, up to `size` images at a time: what each part got."""
         started = time.perf_counter()
         usual = self._seconds_per_byte or self._first
-        waiting = sum([len(part.images) for part in parts])
-        self._due = started + _SLACK * usual * waiting * parts[0].job.size
+        first = parts[0]
         try:
-            inputs = [part.images for part in parts]
-            batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+            if len(parts) == 1:
+                batch = first.images
+            else:
+                batch = np.concatenate([part.images for part in parts])
+            self._due = started + _SLACK * usual * batch.nbytes
             join = time.perf_counter() - started
-            outputs, infer = self._slices(batch, size, parts[0].job)
+            outputs, infer = self._slices(batch, size, first.job)
             inferred = time.perf_counter()
-            results = _split(outputs, [len(part) for part in inputs])
+            results = _split(outputs, parts)
         except Exception as error:
             if len(parts) == 1:
                 return [error]
@@ -252,9 +250,10 @@ def _was_answered(job: Job) -> bool:
     return answer.done() and not answer.cancelled() and answer.exception() is None
 
 
-def _split(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs | Exception]:
-    if len(sizes) == 1:
+def _split(outputs: Outputs, parts: Sequence[Part]) -> list[Outputs | Exception]:
+    if len(parts) == 1:
         return [outputs]
+    sizes = [len(part.images) for part in parts]
     places = list(zip(accumulate(sizes, initial=0), accumulate(sizes), strict=False))
     return list(zip(*[[made[i:j] for i, j in places] for made in outputs], strict=True))
 

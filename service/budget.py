@@ -51,12 +51,15 @@ class Share:
         budget.bytes = held
         self.held += size
 
-    def count(self) -> None:
-        """Its body is there: it is under way. Slow uploads must not fill the places of others.
+    def begin(self, size: int) -> None:
+        """The last of its body is there, so many bytes: it is under way.
+
+        Only now, since slow uploads must not fill the places of others.
 
         Raises:
-            Overloaded: as many requests are under way as may be.
+            Overloaded: as `hold`, or as many requests are under way as may be.
         """
+        self.hold(size)
         budget = self.budget
         if not self.counted:
             if budget.requests >= budget.max_requests:

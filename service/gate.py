@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import lru_cache
 
 from starlette.types import Message, Receive, Scope
@@ -53,14 +54,17 @@ class Gate:
             return
         catalog: Catalog = scope["app"].state.catalog
         served = catalog.highest(name)
-        if served is None or not served.backlog.crowded:  # the queue itself looks again
+        if served is None:
+            return
+        backlog = served.backlog
+        if not (backlog.images and backlog.crowded):  # the queue itself looks again
             return
         try:
             left = min(deadlines.patience(visit.headers), self._settings.request_timeout)
         except Malformed:  # the route says so
             return
         # Any request has an image, of a byte or more.
-        served.backlog.admit(1, 1, 0.0, left)
+        backlog.admit(1, 1, 0.0, left)
 
 
 def counted(visit: Visit, receive: Receive) -> Receive:
@@ -72,8 +76,12 @@ def counted(visit: Visit, receive: Receive) -> Receive:
     async def receive_and_count() -> Message:
         message = await receive()
         if message["type"] == "http.request":
-            more = message.get("more_body", False)
-            visit.came(len(message.get("body", b"")), more=more)
+            size = len(message.get("body", b""))
+            if message.get("more_body"):
+                visit.hold(size)
+            else:
+                visit.begin(size)
+                visit.whole = time.perf_counter()
         return message
 
     return receive_and_count

@@ -84,8 +84,8 @@ class Observe:
                 return
             cycle = visit.cycle
             if cycle is not None and (body := cycle.take()) is not None:
-                visit.came(len(body), more=False)
-                visit.body = body
+                visit.begin(len(body))
+                visit.whole, visit.body = time.perf_counter(), body
             else:
                 receive = counted(visit, receive)
             response = await route.answer(VerbRequest(scope, receive))

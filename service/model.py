@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,8 +118,8 @@ class Model:
 
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
-        elements = math.prod(batch.shape[1:])
-        return power_of_two(_SLICE_PIXELS // max(1, elements))
+        elements = batch.size // (len(batch) or 1)
+        return power_of_two(_SLICE_PIXELS // (elements or 1))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
         size = self._slice(batch)

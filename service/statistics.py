@@ -60,16 +60,15 @@ class Statistics:
     runs: dict[int, Runs] = field(default_factory=dict)
 
     def answered(
-        self, requests: int, images: int, *, total: float, queue: float, infer: float
+        self, requests: int, images: int, total: float, queue: float, infer: float
     ) -> None:
         """Requests were answered: their images, and the seconds of all of them since they came."""
-        if requests:
-            self.images += images
-            self.last = time.time()
-            self.success.count += requests
-            self.success.seconds += total
-            self.queue_seconds += queue
-            self.infer_seconds += infer
+        self.images += images
+        self.last = time.time()
+        self.success.count += requests
+        self.success.seconds += total
+        self.queue_seconds += queue
+        self.infer_seconds += infer
 
     @property
     def queue(self) -> Duration:

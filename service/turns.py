@@ -221,8 +221,9 @@ class Turns:
     def _turn(self, batch: Array) -> int:
         """How many of them run before others have their turn."""
         numbers = batch.size // len(batch) or 1
+        most = min(self._max_batch, MOST_NUMBERS // numbers)
         fast = int(_TURN_SECONDS / (self.pace * numbers * batch.itemsize))
-        return power_of_two(min(self._most(batch), max(_BEST_NUMBERS // numbers, fast)))
+        return power_of_two(min(most, max(_BEST_NUMBERS // numbers, fast)))
 
     def _soon_over(self, batch: Array, turn: int) -> bool:
         """Whether what waits is over sooner than another thread would help with it.

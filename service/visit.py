@@ -57,13 +57,6 @@ class Visit(Share):
         # An id must be unique, not secret: the operating system's random bytes cost more.
         self.id = given.decode() if given and _ID.fullmatch(given) else new_id()
 
-    def came(self, size: int, *, more: bool) -> None:
-        """So many bytes of its body came, perhaps the last. Raises as `hold` and `count` do."""
-        self.hold(size)
-        if not more:
-            self.count()
-            self.whole = time.perf_counter()
-
     def closing(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers that every answer has."""
         named = (b"x-request-id", self.id.encode()), (b"server-timing", self.server_timing())

@@ -18,7 +18,7 @@ from service.cycles import Header, lines_of
 from service.errors import NotAcceptable
 from service.images import Images
 from service.routes.keeping import Keeps, flat
-from service.routes.progressing import ANYTHING, MIXED
+from service.routes.progressing import MIXED, accepted
 from service.routes.running import INLINE_PIXELS, aside
 from service.routes.schemas import ModelName, Timing
 from service.rows import Rows, size
@@ -50,8 +50,7 @@ def negotiate(
     Raises:
         NotAcceptable: Accept allows none of `kinds`.
     """
-    accept = visit_of(request.scope).headers.get(b"accept", ANYTHING)
-    return _negotiated(accept, kinds, sent=sent, lacking=lacking)
+    return _negotiated(accepted(request), kinds, sent=sent, lacking=lacking)
 
 
 def _negotiated(
@@ -75,11 +74,11 @@ def _negotiated(
     if accept == "*/*":
         return first if first in kinds else kinds[0]
     offered = sorted(kinds, key=lambda kind: kind != first)
-    accepted = _accepted(accept)
-    best = max(offered, key=accepted.quality)
-    if accepted.quality(best) > 0:
+    liked = _liked(accept)
+    best = max(offered, key=liked.quality)
+    if liked.quality(best) > 0:
         return best
-    reasons = [why for kind, why in lacking.items() if accepted.quality(kind) > 0]
+    reasons = [why for kind, why in lacking.items() if liked.quality(kind) > 0]
     raise NotAcceptable(
         f"Accept: {accept[:64]} leaves nothing: this request can be answered with "
         f"{' or '.join(offered)}{'; ' if reasons else ''}{'; '.join(reasons)}",
@@ -88,20 +87,19 @@ def _negotiated(
 
 
 @lru_cache(256)
-def _accepted(accept: str) -> MIMEAccept:
+def _liked(accept: str) -> MIMEAccept:
     # Parameters (charset, q) aside: JSON is UTF-8 whatever the charset that is asked for.
     return MIMEAccept(
         [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
     )
 
 
-def kind_of_images(request: Request, taken: Rows, sent: str) -> str:
+def kind_of_images(accept: bytes, taken: Rows, sent: str) -> str:
     """What to answer in to a request for as many images as were `sent` with it.
 
     Raises:
         NotAcceptable: as `negotiate`.
     """
-    accept = visit_of(request.scope).headers.get(b"accept", ANYTHING)
     return _kind_of_images(accept, len(taken), isinstance(taken, list), sent)
 
 

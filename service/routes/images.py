@@ -20,7 +20,7 @@ from service.routes.bodies import Upload, read_upload
 from service.routes.fitting import choose, fitted
 from service.routes.keeping import Keeps, kept_by
 from service.routes.options import FitQuery, ModelQuery, QualityQuery, SeedQuery, VersionQuery
-from service.routes.progressing import told
+from service.routes.progressing import accepted, told
 from service.routes.route import VerbRoute
 from service.routes.running import aside, catalog_of, run_each
 from service.routes.schemas import DenoiseAnswer, ReconstructAnswer
@@ -69,14 +69,15 @@ async def denoise(
     undoing: Damage = corrupt.damage if corrupt else "gaussian"
     served, upload = await _prepared(request, "denoise", upload, model, version, fit, undoing)
     taken, clean = upload.images, upload.references if quality else None
-    kind = answers.kind_of_images(request, taken, upload.kind)
+    accept = accepted(request)
+    kind = answers.kind_of_images(accept, taken, upload.kind)
     sown = None
     if corrupt:
         sown = secrets.randbits(32) if seed is None else seed
         clean = taken if quality else None
         taken = await _corrupted(taken, corrupt, sown)
     work = partial(_clean, request, served, taken, clean, kind, upload.kept, sown)
-    return await told(request, work)
+    return await told(request, accept, work)
 
 
 async def _clean(
@@ -137,9 +138,10 @@ async def reconstruct(
     upload = await read_upload(request, straight=True)
     served, upload = await _prepared(request, "reconstruct", upload, model, version, fit)
     taken = upload.images
-    kind = answers.kind_of_images(request, taken, upload.kind)
+    accept = accepted(request)
+    kind = answers.kind_of_images(accept, taken, upload.kind)
     work = partial(_reconstructed, request, served, taken, kind, upload.kept, quality)
-    return await told(request, work)
+    return await told(request, accept, work)
 
 
 async def _reconstructed(

@@ -32,11 +32,17 @@ _SOON = 0.5
 log = logging.getLogger(__name__)
 
 
-def told(request: Request, work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
+def told(
+    request: Request, accept: bytes, work: Callable[[], Awaitable[Response]]
+) -> Awaitable[Response]:
     """What `work` answers; to whoever accepts it, part by part."""
-    accept = visit_of(request.scope).headers.get(b"accept", ANYTHING)
     wanted = accept != ANYTHING and _MIXED in accept.lower()
     return _telling(request, work) if wanted else work()
+
+
+def accepted(request: Request) -> bytes:
+    """What the request says that it accepts."""
+    return visit_of(request.scope).headers.get(b"accept", ANYTHING)
 
 
 async def _telling(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
