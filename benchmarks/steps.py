@@ -97,7 +97,8 @@ def _turn() -> Generator[None, None, None]:
 async def count(connections: int, rounds: int) -> Steps:
     """The steps of `rounds` pictures over each connection, which come all at once."""
     board = Board(1)
-    settings = Settings(linger_microseconds=0)  # how often it looks is a matter of time
+    # How often it looks for the next request, and at the models folder, is a matter of time.
+    settings = Settings(linger_microseconds=0, reload_seconds=0)
     app = loaded_app(settings, board, 0)
     config = uvicorn.Config(app, http=Connection, ws="none", access_log=False, log_config=None)
     server = Server(config, board, 0, 0.0)

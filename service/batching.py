@@ -215,10 +215,10 @@ class Batcher:
         else:
             count = len(outputs[0])
             split = time.perf_counter() - inferred
-            self.statistics.ran(count, join=join, infer=infer, split=split)
+            self.statistics.ran(count, join, infer, split)
             # Slow runs, where other processes had the processor, say little: it rises slowly.
             turns = self._turns
-            turns.pace = min(1.02 * turns.pace, infer / batch[:count].nbytes)
+            turns.pace = min(1.02 * turns.pace, infer / (count * first.job.size))
             return results
         finally:
             self._due = math.inf
@@ -231,6 +231,10 @@ class Batcher:
         Of more than one in another thread: it looks at what the event loop's changes, and changes
         nothing.
         """
+        if len(batch) <= size:
+            began = time.perf_counter()
+            outputs = self._function(batch)
+            return outputs, time.perf_counter() - began
         done, seconds = list[Outputs](), 0.0
         for i in range(0, len(batch), size):
             if i:

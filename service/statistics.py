@@ -87,7 +87,7 @@ class Statistics:
         else:
             self.departed += images
 
-    def ran(self, size: int, *, join: float, infer: float, split: float) -> None:
+    def ran(self, size: int, join: float, infer: float, split: float) -> None:
         """One run of `size` images; called from the thread that ran it, of which there is one."""
         # Into the dictionary only when complete: another thread may be reading.
         runs = self.runs.get(size) or Runs()
