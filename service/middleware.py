@@ -112,6 +112,7 @@ class Observe:
             answer = problems.internal(scope["path"], visit.id)
             await answer(scope, receive, self._observed(visit, scope, send))
         finally:
+            visit.cycle = None  # they would know each other, for the garbage collector to find
             self._end(scope, visit, visit.status or 500)
 
     def _observed(self, visit: Visit, scope: Scope, send: Send) -> Send:

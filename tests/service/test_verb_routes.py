@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from service.routes.route import VerbRoute, Verbs
+from service.visit import Visit
 from tests.listening import listening
 from tests.service.test_errors import GOOD, PNG
 
@@ -112,3 +114,19 @@ async def test_an_answer_has_the_same_headers_on_its_connection_as_through_layer
     assert in_one, "nothing is around the application"
     assert (made.status_code, made.content) == (200, expected.content)
     assert names(made) == names(expected)
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(settings):
+    from service.app import create_app
+
+    with listening(create_app(settings())) as url, httpx.Client() as client:
+        gc.disable()
+        try:
+            for _ in range(9):
+                path = f"{url}/denoise"
+                made = await asyncio.to_thread(client.post, path, content=GOOD, headers=PNG)
+                assert made.status_code == 200
+            left = sum(isinstance(thing, Visit) for thing in gc.get_objects())
+        finally:
+            gc.enable()
+    assert left <= 2, "but what a connection knows of its last request"
