@@ -34,7 +34,7 @@ def measure() -> dict[str, float]:
     for beat in range(_BEATS + 1):  # the first warms up
         started = time.process_time()
         for each in seconds:
-            metrics.ran("mnist-mlp-8", 1, "reconstruct", images=1, run=Batched((), each, each, 64))
+            metrics.ran(("mnist-mlp-8", 1), "reconstruct", 1, Batched((), each, each, 64))
             timing = {"decode": each, "encode": each}
             metrics.answered("/denoise", "POST", 200, each, timing)
         noted = time.process_time()

@@ -1,6 +1,6 @@
 """What one picture costs the interpreter: its bytecode instructions, counted, file by file.
 
-    python -m benchmarks.steps [--connections 16] [--rounds 10]
+    python -m benchmarks.steps [--connections 16] [--pictures 160]
 
 Times on a machine that others use differ by a half from one minute to the next; these counts do
 not, and most of a small picture's time is theirs. Sockets and libraries are left out: each
@@ -13,8 +13,9 @@ import argparse
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, coroutine
 from typing import Any
 from unittest.mock import patch
 
@@ -30,6 +31,25 @@ from service.server import Server
 from service.settings import Settings
 
 _WARM = 10  # rounds before anything is counted
+
+# What the files of the service are for; what is not among them is the route's.
+_PARTS = {
+    "the connection: heads read and written, a task for each request": (
+        *("connections", "cycles", "heads", "lateness", "lingering", "app"),
+    ),
+    "the picture: its body read, a PNG decoded and encoded, their bounds": (
+        *("png", "images", "rows", "routes/bodies"),
+    ),
+    "around the route: id, gate, budget, deadline, phases, metrics, log": (
+        *("middleware", "gate", "budget", "visit", "deadlines", "metrics", "tally", "totals"),
+        *("routes/running", "routes/watching"),
+    ),
+    "the queue: a job, its turn, a share of its run, its statistics": (
+        *("batching", "turns", "backlog", "statistics", "served", "model"),
+    ),
+}
+_ROUTE = "the route: its options, the model, what to answer with, the answer's headers"
+_OTHERS = "Python's and other libraries, called by all of these"
 
 
 class Nowhere(asyncio.Transport):
@@ -68,22 +88,25 @@ class Steps:
         return self
 
 
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Lets the event loop turn once, by steps that are none of the service's."""
+    yield
+
+
 async def count(connections: int, rounds: int) -> Steps:
     """The steps of `rounds` pictures over each connection, which come all at once."""
     board = Board(1)
-    settings = Settings(linger_microseconds=0)  # how often it looks is a matter of time
-    config = uvicorn.Config(
-        lambda: loaded_app(settings, board, 0),
-        factory=True,
-        http=Connection,
-        ws="none",
-        access_log=False,
-        log_config=None,
-    )
+    # How often it looks for the next request, and at the models folder, is a matter of time.
+    settings = Settings(linger_microseconds=0, reload_seconds=0)
+    app = loaded_app(settings, board, 0)
+    config = uvicorn.Config(app, http=Connection, ws="none", access_log=False, log_config=None)
     server = Server(config, board, 0, 0.0)
     config.load()
     server.lifespan = config.lifespan_class(config)
-    await server.lifespan.startup()
+    with patch("service.worker.BEAT", 3600.0):  # the count of what was noted comes at the end
+        await server.lifespan.startup()
+        await asyncio.sleep(0)
     state, wires, protocols = server.server_state, list[Nowhere](), list[Connection]()
     for _ in range(connections):
         wires.append(Nowhere())
@@ -98,15 +121,19 @@ async def count(connections: int, rounds: int) -> Steps:
         for i, protocol in enumerate(protocols):
             protocol.data_received(pictures[i % len(pictures)])
         while state.total_requests < end:
-            await asyncio.sleep(0)
+            await _turn()
         sys.settrace(None)
 
     # Traced, a request takes so long that the watch over its caller would begin.
     with patch("service.routes.watching._INTERVAL", 10.0):
         for _ in range(_WARM):
             await round_of(None)
+        app.state.metrics.settle()
         for _ in range(rounds):
             await round_of(steps)
+        sys.settrace(steps)
+        app.state.metrics.settle()
+        sys.settrace(None)
     assert all(wire.good == _WARM + rounds for wire in wires)
     for protocol in protocols:
         protocol.connection_lost(None)
@@ -123,9 +150,13 @@ def table(steps: Steps, requests: int) -> str:
             continue
         by_file[_named(code)] += count_
         calls[_named(code)] += steps.calls[code]
+    parts = dict.fromkeys([*_PARTS, _ROUTE, _OTHERS], 0)
+    for name, instructions in by_file.items():
+        parts[_part(name)] += instructions
     rows = [(name, by_file[name], calls[name]) for name, _ in by_file.most_common()]
     lines = ["| | instructions | calls |", "|---|---|---|"]
     lines += [f"| all | {by_file.total() / requests:.0f} | {calls.total() / requests:.0f} |"]
+    lines += [f"| {part} | {counted / requests:.0f} | |" for part, counted in parts.items()]
     for name, instructions, called in rows:
         if instructions >= requests:
             lines.append(f"| {name} | {instructions / requests:.0f} | {called / requests:.1f} |")
@@ -139,14 +170,23 @@ def _named(code: CodeType) -> str:
     return "/".join(path.parts[-2:]) if path.is_absolute() else "made by the standard library"
 
 
+def _part(name: str) -> str:
+    """The part of the work that a file is for."""
+    if not name.startswith("service/"):
+        return _OTHERS
+    module = name.removeprefix("service/").removesuffix(".py")
+    return next((part for part, modules in _PARTS.items() if module in modules), _ROUTE)
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--pictures", type=int, default=160, help="over all connections")
     given = parser.parse_args()
-    steps = uvloop.run(count(given.connections, given.rounds))
-    print(table(steps, given.connections * given.rounds))
+    rounds = -(-given.pictures // given.connections)
+    steps = uvloop.run(count(given.connections, rounds))
+    print(table(steps, given.connections * rounds))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service import problems, runtime, tracing
 from service.board import Board
 from service.catalog import Catalog
+from service.cycles import Application, Cycle
 from service.gate import Gate
+from service.heads import Heads
 from service.lingering import Lingering
 from service.metrics import Metrics
 from service.middleware import PROBES, Observe
@@ -112,6 +114,7 @@ def create_app(
             "refusals": app.state.refusals,
             "entrance": partial(_entrance, app, traced=traces is not None),
             "lingering": Lingering(settings.linger_microseconds / 1e6),
+            "heads": Heads(),
         }
         await app.state.worker.stop()
         models.close()
@@ -141,6 +144,7 @@ def create_app(
             gate=Gate(settings),
             metrics=app.state.metrics,
             traces=traces,
+            app=app,
         ),
     )
     if settings.cors_origins:  # outside even of that: a preflight has no key
@@ -179,23 +183,31 @@ def _put_in_front(app: FastAPI, front: Callable[[ASGIApp], ASGIApp]) -> None:
     app.build_middleware_stack = stack  # type: ignore[method-assign]
 
 
-def _entrance(app: FastAPI, served: ASGIApp, *, traced: bool) -> ASGIApp:
-    """What to call of the application that is `served`, where no proxy has passed a request on.
+def _entrance(app: FastAPI, served: ASGIApp, *, traced: bool) -> Application:
+    """What answers a request to the application that is `served`, which no proxy has passed on.
 
     That is `app` itself, or what somebody has put around it. FastAPI and Starlette ask first
-    whether to trace, and whether they have layers yet: what is not traced goes to its layers.
+    whether to trace, and whether they have layers yet: what is not traced goes to its layers. And
+    where ours is the outermost of these, it gives a whole answer to the connection itself.
     """
     if isinstance(served, ProxyHeadersMiddleware):
         served = served.app  # type: ignore[assignment]  # uvicorn has types of its own
     if traced or served is not app:
-        return served
+        return _in_order(served)
     layers = app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
+    if isinstance(layers, Observe):
+        return layers.answer
 
-    def enter(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        scope["app"] = app
-        return layers(scope, receive, send)
+    def enter(cycle: Cycle) -> Awaitable[None]:
+        cycle.scope["app"] = app  # type: ignore[typeddict-unknown-key]
+        return layers(cycle.scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
 
     return enter
+
+
+def _in_order(app: ASGIApp) -> Application:
+    """The application as ASGI has it: it receives, and sends its answer in order."""
+    return lambda cycle: app(cycle.scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
 
 
 def _describe(app: FastAPI) -> None:

@@ -7,6 +7,8 @@ from service.errors import Overloaded
 # Of the time that a request has left, what its run may be expected to begin and end in. The rest
 # is for writing the answer, and for estimates that were too low.
 _SHARE = 0.5
+# Seconds of work that nearly everybody waits for.
+_LONG = 0.05
 
 
 class Backlog:
@@ -22,6 +24,12 @@ class Backlog:
         self.images = 0
         self.bytes = 0
         self.seconds = 0.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is worth asking `admit` before anything of a request is read."""
+        half = 2 * self.images > self._max_images or 2 * self.bytes > self._max_bytes
+        return self.seconds > _LONG or half
 
     def admit(self, images: int, size: int, seconds: float, left: float) -> None:
         """Lets a request of so many images, bytes and expected seconds wait; counts nothing yet.

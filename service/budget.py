@@ -28,43 +28,49 @@ class Budget:
             raise Overloaded.after(self.seconds / self.requests, why, reason="requests")
 
 
-@dataclass(slots=True)
 class Share:
     """What one request holds of the budget, until `release`."""
 
-    budget: Budget
-    bytes: int = 0
-    counted: bool = False
+    held = 0  # bytes
+    counted = False  # among the requests that are under way
 
-    def count(self) -> None:
-        """Its body is there: it is under way. Slow uploads must not fill the places of others.
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
 
-        Raises:
-            Overloaded: as many requests are under way as may be.
-        """
-        if not self.counted:
-            self.budget.check()
-            self.budget.requests += 1
-            self.counted = True
-
-    def take(self, size: int) -> None:
+    def hold(self, size: int) -> None:
         """Holds so many bytes more.
 
         Raises:
             Overloaded: all requests together would hold more than they may.
         """
         budget = self.budget
-        held = budget.bytes
-        if held and held + size > budget.max_bytes:
-            why = f"{held} bytes of requests are held, and {budget.max_bytes} may be"
+        held = budget.bytes + size
+        if held > budget.max_bytes and held > size:  # one alone may be as large as it likes
+            why = f"{budget.bytes} bytes of requests are held, and {budget.max_bytes} may be"
             raise Overloaded.after(budget.seconds, why, reason="bytes")
-        budget.bytes = held + size
-        self.bytes += size
+        budget.bytes = held
+        self.held += size
+
+    def begin(self, size: int) -> None:
+        """The last of its body is there, so many bytes: it is under way.
+
+        Only now, since slow uploads must not fill the places of others.
+
+        Raises:
+            Overloaded: as `hold`, or as many requests are under way as may be.
+        """
+        self.hold(size)
+        budget = self.budget
+        if not self.counted:
+            if budget.requests >= budget.max_requests:
+                budget.check()
+            budget.requests += 1
+            self.counted = True
 
     def release(self, seconds: float) -> None:
         """The request is over, after so many seconds."""
         budget = self.budget
-        budget.bytes -= self.bytes
+        budget.bytes -= self.held
         if self.counted:
             budget.requests -= 1
             budget.seconds += 0.05 * (seconds - budget.seconds)

@@ -27,11 +27,14 @@ class Catalog(Versions):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        # What auto chose, until the models change: ranking them all takes longer than a small run.
-        self._chosen: dict[tuple[object, ...], Served] = {}
+        # What was chosen, until the models change: ranking them all takes longer than a small run.
+        self.remembered: dict[tuple[object, ...], Served] = {}
+
+        self._tops: dict[str, Served] = {}  # the highest versions of those that were asked for
 
     def _changed(self) -> None:
-        self._chosen.clear()
+        self.remembered.clear()
+        self._tops.clear()
 
     def __iter__(self) -> Iterator[Served]:
         """Every served version, by name, the highest version of each first."""
@@ -45,13 +48,13 @@ class Catalog(Versions):
         Raises:
             NotFound: no such model or version.
         """
+        if version is None and (top := self.highest(name)):
+            return top
         versions = self._served.get(name)
         if versions is None:
             close = difflib.get_close_matches(name.lower(), self._served, n=3)
             known = f"did you mean {' or '.join(close)}?" if close else "see GET /models"
             raise NotFound(f"there is no model {name[:64]!r}: {known}", extra={"models": close})
-        if version is None:
-            return versions[max(versions)]
         if version not in versions:
             there = self.versions(name)
             raise NotFound(
@@ -62,8 +65,10 @@ class Catalog(Versions):
 
     def highest(self, name: str) -> Served | None:
         """The highest served version of a model, if there is any."""
-        versions = self._served.get(name)
-        return versions[max(versions)] if versions else None
+        top = self._tops.get(name)
+        if top is None and (versions := self._served.get(name)):
+            top = self._tops[name] = versions[max(versions)]
+        return top
 
     def versions(self, name: str) -> list[int]:
         """The served versions of a model, rising."""
@@ -125,12 +130,16 @@ class Catalog(Versions):
                 f"version={version} is of no one model: name the model too, or leave both to auto"
             )
         key = (ability, undoing, resizable, *sorted(Counter(shapes).items()))
-        chosen = self._chosen.get(key)
+        chosen = self.remembered.get(key)
         if chosen is None:
             chosen = self._best(ability, shapes, undoing, resizable=resizable)
-            if len(self._chosen) < _REMEMBERED:
-                self._chosen[key] = chosen
+            self.remember(key, chosen)
         return chosen
+
+    def remember(self, key: tuple[object, ...], served: Served) -> None:
+        """Notes what was chosen."""
+        if len(self.remembered) < _REMEMBERED:
+            self.remembered[key] = served
 
     def _best(
         self,

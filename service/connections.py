@@ -1,8 +1,8 @@
 """One connection: uvicorn's, with bounds on what a hostile or broken peer can make it hold.
 
 uvicorn leaves these to a proxy in front. Here the service keeps its promises without one: a head
-or a body that comes too slowly is 408, a head that is too large 431, a body that no parser can
-agree on 400, all of them as problem documents; an answer that nobody reads is given up.
+that is too large is 431, a body that no parser can agree on 400, both as problem documents. What
+comes too slowly, or is not read, is the matter of `service.lateness`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,28 @@ from itertools import chain
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.cycles import Cycle, parts_of, rendered
+from service.cycles import Application, Cycle, rendered, run
+from service.heads import Head, Heads
+from service.lateness import Timed
 from service.lingering import Lingering
-from service.refusals import Refusals
-from service.settings import Settings
 
-# Seconds between looks at how fast a body comes.
-_INTERVAL = 2.0
 # Bytes of a body that may wait for the rest of it, as many as in uvicorn.
 _MUCH = 2**16
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
-# By which a proxy says who called it, and how.
-_PROXIES = {b"x-forwarded-for", b"x-forwarded-proto"}
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Timed):
     """What uvicorn calls for each connection (`http=` of its configuration).
 
-    The lifespan's state must hold `settings`, `refusals`, `lingering` and `entrance`: how
-    the application is called for a request that no proxy has passed on.
+    The lifespan's state must hold `settings`, `refusals`, `lingering`, `heads`, and `entrance`:
+    what answers a request that no proxy has passed on.
     """
 
-    cycle: Cycle
-    pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
+    pipeline: deque[Cycle]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -51,29 +44,29 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._lingering: Lingering = self.app_state["lingering"]
-        self._entrance: ASGI3Application = self.app_state["entrance"](self.app)
-        self._limits: Settings = self.app_state["settings"]
+        self._lingering: Lingering = app_state["lingering"]
+        self._entrance: Application = app_state["entrance"](self.app)
         self._most = self._limits.max_head_bytes
-        self._refusals: Refusals = self.app_state["refusals"]
+        self._heads: Heads = app_state["heads"]
+        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
+        self._peers: dict[str, Any] = {}  # what a request's scope says of its connection
+        self._begun = 0  # requests in the packet that is read
         self._body_bytes = 0
-        self._heading = False  # whether a request's head has begun to come, and not ended
-        self._expected = "head"  # or "body"; "" while no more of a request is to come
-        self._timed = ""  # what `_timer` watches over
-        self._timer: asyncio.TimerHandle | None = None
-        self._body_since = self._idle_since = 0.0
-        self._received = 0  # bytes since the timer last looked
         self._packet = 0  # bytes of what was received last
         self._head_unread = 0  # bytes of the head in packets after its first
         self._refusal: tuple[int, str, str] | None = None
         self._running: Cycle | None = None  # `cycle` may be a later one, in a queue
-        self._unread: asyncio.TimerHandle | None = None
-        self._idle: asyncio.TimerHandle | None = None
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._peers = {
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": self.root_path,
+        }
         if len(self.connections) > (most := self._limits.max_connections):
             detail = f"{most} connections are open, and no more are taken: try again in 1 s"
             self._refuse(503, "connections", detail, {"Retry-After": "1"})
@@ -81,10 +74,23 @@ class Connection(HttpToolsProtocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        """Takes a whole request whose head has come before as it is; all else the parser reads."""
+        between = not self._heading and self._expected != "body"
+        cycle = self.cycle
+        if between and (cycle is None or cycle.response_complete):
+            known = self._heads.known(data)
+            if known is not None:
+                self.url = known[0].url
+                self._expected = ""
+                if self._timed:
+                    self._watch()
+                self._start(self._cycle(*known))
+                return
         if not self._expected:  # of a request whose end was seen; the parser says when
             self._expected = "head"
         self._packet = size = len(data)
         self._received += size
+        self._begun = 0
         if self._heading:
             self._head_unread += size
         try:
@@ -93,35 +99,27 @@ class Connection(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
         except HttpParserUpgrade:
             pass  # to another protocol: answered as if it had not asked (RFC 9110, 7.8)
+        else:
+            if between and self._begun == 1 and not self._expected:
+                self._heads.remember(data, self.cycle.head)
         if self._heading and max(self._head_unread, self._head_bytes()) > self._most:
             self.send_400_response(str(self._too_large()))
         if self._expected != self._timed:
             self._watch()
 
     def connection_lost(self, _: Exception | None) -> None:
-        for timer in (self._timer, self._unread, self._idle):
-            if timer is not None:
-                timer.cancel()
+        self._watch_no_more()
         self._depart()
         self.connections.discard(self)
         self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment]  # they know each other
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(self._limits.write_timeout, self._nobody_reads)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     # What the parser calls
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
+        self._begun += 1
         self._expected = "head"
         self._heading = True
         self._head_unread = 0
@@ -142,53 +140,33 @@ class Connection(HttpToolsProtocol):
             raise self._fault(431, "head", f"up to {most} headers are taken")
         if len(self.pipeline) >= _MOST_PIPELINED:
             raise self._fault(400, "pipelined", f"up to {_MOST_PIPELINED} requests are taken ahead")
-        path, raw_path, query = parts_of(self.url)
-        before, version = self.cycle, parser.get_http_version()
-        named = dict(headers)
-        # uvicorn's middleware for what proxies say: most requests have been through none.
-        app = self._entrance if _PROXIES.isdisjoint(named) else self.app
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
-            "root_path": self.root_path,
-            "headers": headers,
-            "state": self.app_state.copy(),
-            "method": parser.get_method().decode("ascii"),
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-        }
-        self.cycle = cycle = Cycle(
-            self.scope,
-            self.transport,
-            self.flow,
-            self.server_state.default_headers,
-            self.on_response_complete,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            expect_100_continue=b"expect" in named and named[b"expect"].lower() == b"100-continue",
+        head = Head(
+            self.url,
+            headers,
+            method=parser.get_method().decode("ascii"),
+            version=parser.get_http_version(),
+            keep_alive=parser.should_keep_alive(),
+            asgi=self._asgi,
         )
+        before, cycle = self.cycle, self._cycle(head)
         self._heading = False
         self._expected = "body"
         self._body_bytes = 0
         self._body_since = self.loop.time()
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, app)
+            self._start(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
+            self.pipeline.appendleft(cycle)
 
     def on_body(self, body: bytes) -> None:
         """Wakes the application for much of a body, or too much, but not for every packet of it."""
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.came += body
+        cycle.add(body)
         self._body_bytes += len(body)
-        if len(cycle.came) > _MUCH or self._body_bytes > self._limits.max_body_bytes:
+        if cycle.held > _MUCH or self._body_bytes > self._limits.max_body_bytes:
             self.flow.pause_reading()
             cycle.wake()
 
@@ -202,12 +180,34 @@ class Connection(HttpToolsProtocol):
         status, reason, detail = self._refusal or (400, "malformed", f"{msg} Send HTTP/1.1.")
         self._refuse(status, reason, detail)
 
-    def _start_asgi_task(self, cycle: Cycle, app: ASGI3Application) -> None:  # type: ignore[override]
+    def _cycle(self, head: Head, body: bytes | None = None) -> Cycle:
+        """A request with that head, and its body where that is there."""
+        scope = head.scope | self._peers
+        scope["state"] = self.app_state.copy()
+        self.cycle = cycle = Cycle(
+            scope,  # type: ignore[arg-type]
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            self.on_response_complete,
+            keep_alive=head.keep_alive,
+            expect_100_continue=head.expects,
+        )
+        cycle.head = head
+        if body is not None:
+            cycle.give(body)
+        return cycle
+
+    def _start(self, cycle: Cycle) -> None:
         self._running = cycle
         self._lingering.end()
-        task = self.loop.create_task(cycle.run_asgi(app))
-        task.add_done_callback(self.tasks.discard)
+        application = self._passed_on if cycle.head.proxied else self._entrance
+        cycle.task = task = self.loop.create_task(run(cycle, application, self.tasks))
         self.tasks.add(task)
+
+    async def _passed_on(self, cycle: Cycle) -> None:
+        """Answers through uvicorn's middleware for what proxies say; few requests have met one."""
+        await self.app(cycle.scope, cycle.receive, cycle.send)
 
     def on_response_complete(self) -> None:
         """Turns to the next request, or waits for one; the cycle calls it."""
@@ -217,67 +217,11 @@ class Connection(HttpToolsProtocol):
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._start(self.pipeline.pop())
             return
         if len(self.tasks) == 1:
             self._lingering.begin(self.loop)
-        self._idle_since = self.loop.time()
-        if self._idle is None:  # one timer again and again: to make one takes as long as a header
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_at_idleness)
-
-    # What the timers call
-
-    def _look_at_idleness(self) -> None:
-        left = float(self.timeout_keep_alive)
-        if self._expected == "" and self.cycle.response_complete:
-            left += self._idle_since - self.loop.time()
-        if left <= 0:
-            self.transport.close()
-        else:
-            self._idle = self.loop.call_later(left, self._look_at_idleness)
-
-    def _watch(self) -> None:
-        """Has the timer watch over what is expected now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timed = self._expected
-        if self._expected == "head":
-            self._timer = self.loop.call_later(self._limits.head_timeout, self._head_is_late)
-        elif self._expected == "body":
-            self._received = 0
-            self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
-
-    def _head_is_late(self) -> None:
-        if not self._heading:  # nothing has come yet
-            self.transport.close()
-        elif self.flow.read_paused:  # it is we who do not take it
-            self._watch()
-        else:
-            seconds = self._limits.head_timeout
-            self._refuse(408, "slow_head", f"the request's head did not come within {seconds:g} s")
-
-    def _look_at_body(self) -> None:
-        rate = self._received / _INTERVAL
-        self._received = 0
-        if self.flow.read_paused:  # it is we who do not take it
-            self._body_since += _INTERVAL
-        elif rate < self._limits.min_body_rate:
-            self._body_is_late(f"slower than {self._limits.min_body_rate} bytes a second")
-            return
-        elif self.loop.time() - self._body_since > self._limits.body_timeout:
-            self._body_is_late(f"not there within {self._limits.body_timeout:g} s")
-            return
-        self._timer = self.loop.call_later(_INTERVAL, self._look_at_body)
-
-    def _body_is_late(self, what: str) -> None:
-        if self.cycle.response_complete:  # refused before its end, and never ended
-            self.transport.close()
-        else:
-            self._refuse(408, "slow_body", f"the request's body is {what}")
-
-    def _nobody_reads(self) -> None:
-        self._refusals.add("slow_reader")
-        self.transport.abort()
+        self._rest()
 
     # Refusing
 

@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from urllib.parse import unquote
 
-from httptools import parse_url
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from service.heads import Head
 from service.problems import problem
+
+Header = tuple[bytes, bytes]
 
 _LINE = b"%b: %b\r\n"
 # What would end a header's line, or is in no header's value (RFC 9110, 5.5); a tab may be.
 _CONTROLS = bytes({*range(0x20), 0x7F} - {ord("\t")})
 _BODILESS = {204, 304}
+_END, _CLOSE = b"\r\n", b"connection: close\r\n\r\n"
+_GOOD = STATUS_LINE[200]
+_SMALL = 2**14  # bytes that are copied sooner than the system is given a list of parts
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -40,22 +44,25 @@ class Cycle(RequestResponseCycle):
     disconnected = response_started = response_complete = chunked_encoding = False
     more_body = True
     expected_content_length = 0
-    came = b""  # of the body, and nobody has asked for it yet
+    came: list[bytes] | None = None  # of the body, part by part, that nobody has asked for yet
+    held = 0  # bytes of them
     _news = False  # since somebody last received something
     _woken: asyncio.Event | None = None  # of those who wait
     _head: tuple[bytes, ...] = ()  # of an answer whose body has not come yet
+    logger = _log
+    head: Head  # of the request, as its connection has it
+    task: asyncio.Task[None]  # in which the application answers it
 
     def __init__(
         self,
         scope: HTTPScope,
         transport: asyncio.Transport,
         flow: FlowControl,
-        default_headers: list[tuple[bytes, bytes]],
+        default_headers: list[Header],
         on_response: Callable[[], None],
         *,
         keep_alive: bool = True,
         expect_100_continue: bool = False,
-        logger: logging.Logger = _log,
     ) -> None:
         self.scope = scope
         self.transport = transport
@@ -64,13 +71,33 @@ class Cycle(RequestResponseCycle):
         self.on_response = on_response
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expect_100_continue
-        self.logger = logger
 
     def wake(self) -> None:
         """There is something to receive: the body's end, much of it, or that nobody waits."""
         self._news = True
         if self._woken is not None:
             self._woken.set()
+
+    def give(self, body: bytes) -> None:
+        """All of the body is there, before anybody has asked for it."""
+        self.came, self.more_body, self._news = [body], False, True
+
+    def add(self, part: bytes) -> None:
+        """A part of the body came; whoever waits for it is not woken yet."""
+        # One bytes object that grows is copied, and its memory mapped, with each part of a large
+        # body; a part of a byte or two takes forty times its size.
+        if self.came and len(self.came[-1]) + len(part) <= _SMALL:
+            self.came[-1] += part
+        else:
+            self.came = self.came or []
+            self.came.append(part)
+        self.held += len(part)
+
+    def take(self) -> bytes | None:
+        """The body, if all of it is there; then it is received, but for a caller that leaves."""
+        if self.more_body or not self._news or self.disconnected or self.flow.read_paused:
+            return None
+        return self._taken()
 
     async def receive(self) -> ASGIReceiveEvent:
         """What came of the body, once it is all there or much; or that the caller left."""
@@ -85,8 +112,11 @@ class Cycle(RequestResponseCycle):
             await self._woken.wait()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        self._news, body, self.came = False, self.came, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        return {"type": "http.request", "body": self._taken(), "more_body": self.more_body}
+
+    def _taken(self) -> bytes:
+        parts, self.came, self.held, self._news = self.came or [], None, 0, False
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Takes what ASGI calls `http.response.start`, then `http.response.body`.
@@ -105,18 +135,36 @@ class Cycle(RequestResponseCycle):
         else:
             raise RuntimeError(f"unexpected ASGI message {message['type']!r}")
 
-    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def answer(self, lines: bytes, body: bytes) -> bool:
+        """Writes a whole good answer: its headers' lines, its length among them, and its body.
+
+        False where it must be sent in order, since the caller is slow to read.
+        """
+        if self.flow.write_paused or self.response_started:
+            return False
+        if self.disconnected:
+            return True
+        self.response_started = True
+        common, closes = _common(tuple(self.default_headers))
+        if closes:
+            self.keep_alive = False
+        end = _CLOSE if not (self.keep_alive or closes) else _END
+        if len(body) < _SMALL:
+            self.transport.write(b"".join((_GOOD, common, lines, end, body)))
+        else:
+            self.transport.writelines((_GOOD, common, lines, end, body))
+        self._complete()
+        return True
+
+    def _begin(self, status: int, headers: Iterable[Header]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
         headers = [*self.default_headers, *headers]
-        lines = b"".join(map(_LINE.__mod__, headers))
-        if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
-            raise RuntimeError("a header has characters that none may have")
-        end = b"\r\n"
+        lines, end = lines_of(headers), _END
         if CLOSE_HEADER in headers:
             self.keep_alive = False
         elif not self.keep_alive:
-            end = b"connection: close\r\n\r\n"
+            end = _CLOSE
         length = dict(headers).get(b"content-length")
         bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
         if length is not None:
@@ -151,11 +199,57 @@ class Cycle(RequestResponseCycle):
             return
         if self.expected_content_length:
             raise RuntimeError("the answer is shorter than its Content-Length")
+        self._complete()
+
+    def _complete(self) -> None:
         self.response_complete = True
-        self.wake()
+        if self._woken is not None:
+            self.wake()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+def lines_of(headers: Sequence[Header]) -> bytes:
+    """Headers as they go over the wire.
+
+    Raises:
+        RuntimeError: one of them has a character that none may have.
+    """
+    lines = b"".join(map(_LINE.__mod__, headers))
+    if len(lines.translate(None, _CONTROLS)) != len(lines) - 2 * len(headers):
+        raise RuntimeError("a header has characters that none may have")
+    return lines
+
+
+@lru_cache(4)
+def _common(headers: tuple[Header, ...]) -> tuple[bytes, bool]:
+    """The lines of what all answers have, and whether it ends their connections."""
+    return lines_of(headers), CLOSE_HEADER in headers
+
+
+Application = Callable[[Cycle], Awaitable[None]]
+
+
+async def run(cycle: Cycle, application: Application, tasks: set[asyncio.Task[None]]) -> None:
+    """Has the application answer; it is one of the `tasks` until then."""
+    try:
+        await application(cycle)
+        if not (cycle.response_complete or cycle.disconnected):
+            raise RuntimeError("the application did not answer, or not to the end")
+    except BaseException:
+        _log.exception("Exception in ASGI application")
+        if cycle.response_started:
+            cycle.transport.close()
+        else:
+            await cycle.send_500_response()
+    finally:
+        cycle.on_response = _nobody
+        tasks.discard(cycle.task)
+
+
+def _nobody() -> None:
+    """Who is told of an answer's end after the application has ended."""
 
 
 def rendered(status: int, detail: str, path: str, headers: dict[str, str] | None) -> bytes:
@@ -171,11 +265,3 @@ def rendered(status: int, detail: str, path: str, headers: dict[str, str] | None
     )
     head = b"".join(_LINE % pair for pair in answer.raw_headers)
     return STATUS_LINE[status] + head + b"\r\n" + bytes(answer.body)
-
-
-@lru_cache(256)  # whole: a request's line may be as long as its head
-def parts_of(url: bytes) -> tuple[str, bytes, bytes]:
-    """The path, decoded and as it was sent, and the query of what a request's line names."""
-    parsed = parse_url(url)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from service.errors import Malformed
 
 HEADER = "X-Request-Timeout"
-_NAME = HEADER.lower().encode()
+NAME = HEADER.lower().encode()
 
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?|\.\d{1,9}")
 
@@ -20,7 +20,7 @@ def patience(headers: Mapping[bytes, bytes]) -> float:
     Raises:
         Malformed: it is not a number above 0.
     """
-    sent = headers.get(_NAME)
+    sent = headers.get(NAME)
     if sent is None:
         return math.inf
     given = sent.decode("latin-1")

@@ -55,7 +55,8 @@ def open_image(data: bytes, *, max_pixels: int) -> Opened:
     """
     plain = png.plain(data)
     if plain is not None:
-        return _of_size(plain, max_pixels)
+        _check_size(plain.width, plain.height, max_pixels)
+        return plain
     if not data:
         raise Unprocessable(f"the image is empty (0 bytes): {_USE}")
     try:
@@ -66,7 +67,7 @@ def open_image(data: bytes, *, max_pixels: int) -> Opened:
         ) from None
     except Exception as error:  # a decoder fed hostile bytes may raise anything
         raise Unprocessable(f"the image's header is corrupt: {_USE}") from error
-    _of_size(image, max_pixels)
+    _check_size(image.width, image.height, max_pixels)
     if image.format == "PNG" and _PNG_END not in data:
         # Pillow forgives this where the pixels happen to be all there; half a file is no file.
         raise Unprocessable(f"the image is truncated: {_USE}")
@@ -79,13 +80,11 @@ def open_image(data: bytes, *, max_pixels: int) -> Opened:
     return image
 
 
-def _of_size(image: Opened, max_pixels: int) -> Opened:
-    if image.width * image.height > max_pixels:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
         raise TooLarge(
-            f"the image claims {image.width}x{image.height} pixels; up to {max_pixels} are taken "
-            "in one request"
+            f"the image claims {width}x{height} pixels; up to {max_pixels} are taken in one request"
         )
-    return image
 
 
 def media_type(image: Opened) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import methodcaller
 from typing import Literal
 
 from prometheus_client import (
@@ -183,48 +184,52 @@ class Metrics:
 
         self._tally = Tally()
         # Of label values there are no more than routes, models and verbs.
-        self._of_route = cache(self._notes_of_route)
-        self._of_model = cache(self._notes_of_model)
+        self._of_route = cache(self._note_of_route)
+        self._of_model = cache(self._note_of_model)
 
-    def _notes_of_route(self, route: str, method: str, status: int) -> tuple[Note, ...]:
-        return self._notes(
-            self.requests.labels(route, method, status),
-            self.seconds.labels(route),
-            self.decode_seconds.labels(route),
-            self.encode_seconds.labels(route),
-        )
+    def _note_of_route(self, route: str, method: str, status: int) -> Note:
+        requests = self.requests.labels(route, method, status)
+        seconds = self.seconds.labels(route)
+        phases = {
+            "decode": self.decode_seconds.labels(route),
+            "encode": self.encode_seconds.labels(route),
+        }
 
-    def _notes_of_model(self, model: str, version: int, verb: str) -> tuple[Note, ...]:
-        return self._notes(
-            self.images.labels(model, version, verb),
-            self.queue_seconds.labels(model),
-            self.infer_seconds.labels(model),
-            self.batch_images.labels(model),
-        )
+        def count(noted: Sequence[tuple[float, Mapping[str, float]]]) -> None:
+            totals, timings = zip(*noted, strict=True)
+            requests.inc(len(noted))
+            seconds.observe_all(totals)
+            for name, histogram in phases.items():
+                found = map(methodcaller("get", name), timings)
+                histogram.observe_all(list(filter(None, found)))
 
-    def _notes(self, counter: Counter, *histograms: BulkHistogram) -> tuple[Note, ...]:
-        counts = [lambda amounts: counter.inc(sum(amounts)), *(h.observe_all for h in histograms)]
-        return tuple(map(self._tally.noting, counts))
+        return self._tally.noting(count)
+
+    def _note_of_model(self, key: tuple[str, int], verb: str) -> Note:
+        model, version = key
+        images = self.images.labels(model, version, verb)
+        queue, infer = self.queue_seconds.labels(model), self.infer_seconds.labels(model)
+        batch_images = self.batch_images.labels(model)
+
+        def count(noted: Sequence[tuple[int, float, float, int]]) -> None:
+            counts, waited, ran, together = zip(*noted, strict=True)
+            images.inc(sum(counts))
+            queue.observe_all(waited)
+            infer.observe_all(ran)
+            batch_images.observe_all(together)
+
+        return self._tally.noting(count)
 
     def answered(
         self, route: str, method: str, status: int, seconds: float, timing: Mapping[str, float]
     ) -> None:
         """A request was answered, `seconds` after it came; `timing` has its phases in seconds."""
-        count, whole, decode, encode = self._of_route(route, method, status)
-        count(1)
-        whole(seconds)
-        if "decode" in timing:
-            decode(timing["decode"])
-        if "encode" in timing:
-            encode(timing["encode"])
+        self._of_route(route, method, status)((seconds, timing))
 
-    def ran(self, model: str, version: int, verb: str, *, images: int, run: Run | Batched) -> None:
-        """A model answered a request with `images` images."""
-        count, queue, infer, together = self._of_model(model, version, verb)
-        count(images)
-        queue(run.queue)
-        infer(run.infer)
-        together(run.images)
+    def ran(self, key: tuple[str, int], verb: str, images: int, run: Run | Batched) -> None:
+        """The model of that name and version answered a request with `images` images."""
+        _, queue, infer, together = run
+        self._of_model(key, verb)((images, queue, infer, together))
 
     def settle(self) -> None:
         """Counts what was noted since the last time: see `service.tally`."""

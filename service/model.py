@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ Floats = NDArray[np.float32]
 
 # Convolutions run up to 1.4 times faster per image in slices than in one batch of 256, and a
 # slice bounds the memory of activations whatever the size of the batch.
-_SLICE_PIXELS = 64 * 32 * 32
+_SLICE_PIXELS = 96 * 32 * 32
 
 # What a run under these options leaves unused goes back to the system.
 _GIVE_BACK = ort.RunOptions()
@@ -119,8 +118,8 @@ class Model:
 
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
-        elements = math.prod(batch.shape[1:])
-        return power_of_two(_SLICE_PIXELS // max(1, elements))
+        elements = batch.size // (len(batch) or 1)
+        return power_of_two(_SLICE_PIXELS // (elements or 1))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
         size = self._slice(batch)

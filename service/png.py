@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ _LARGE = 2**22
 _BAND = 2**20
 
 
-@dataclass(slots=True)
-class Plain:
+class Plain(NamedTuple):
     """A plain PNG of which no pixel is decoded yet."""
 
     width: int
@@ -51,29 +50,35 @@ class Plain:
     channels: int
     compressed: bytes
 
-    media_type = MEDIA_TYPE
-
     def pixels(self) -> Images | None:
         """uint8 `[H,W,1]` or `[H,W,3]`; None if the compressed pixels are not whole.
 
         Pillow's codecs themselves: what `Image.frombytes` and `tobytes` put around them takes
         longer than a small picture's pixels.
         """
-        mode, width, height, channels = self.mode, self.width, self.height, self.channels
+        width, height, mode, channels, compressed = self
         held, whole = codecs.new(mode, (width, height)), (0, 0, width, height)
         decoder = codecs.zip_decoder(mode, mode, 0)
         decoder.setimage(held, whole)
-        unread, fault = decoder.decode(self.compressed)
+        unread, fault = decoder.decode(compressed)
         if unread >= 0 or fault:
             return None
         encoder = codecs.raw_encoder(mode, mode)
         encoder.setimage(held, whole)
-        band = max(width * channels, min(height * width * channels, _BAND))
-        done, parts = 0, list[bytes]()
-        while not done:  # in bands: it keeps the interpreter's lock
-            _, done, part = encoder.encode(band)
-            parts.append(part)
-        return np.frombuffer(b"".join(parts), np.uint8).reshape(height, width, channels)
+        row = width * channels
+        size = row * height
+        _, done, pixels = encoder.encode(size if size <= _BAND else max(row, _BAND))
+        if not done:
+            pixels += b"".join(_others(encoder, max(row, _BAND)))
+        return np.frombuffer(pixels, np.uint8).reshape(height, width, channels)
+
+
+def _others(encoder: Any, size: int) -> Iterator[bytes]:  # noqa: ANN401 - one of Pillow's codecs
+    """The bands after the first: the encoder keeps the interpreter's lock while it makes one."""
+    done = 0
+    while not done:
+        _, done, pixels = encoder.encode(size)
+        yield pixels
 
 
 def plain(data: bytes) -> Plain | None:
@@ -81,35 +86,31 @@ def plain(data: bytes) -> Plain | None:
     begin = _begin(data[:_FIRST])
     if begin is None:
         return None
-    position, parts = _FIRST, list[bytes]()
-    while not data.startswith(_END, position):
-        if position + 12 > len(data):
-            return None
+    position, parts, most = _FIRST, list[bytes](), len(data) - 12
+    while position <= most:
         length, name = _CHUNK.unpack_from(data, position)
-        end = position + length + 8
-        if not _holds(data, position + 4, end):
+        end = position + 8 + length
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
         if name == b"IDAT":
             parts.append(data[position + 8 : end])
+            if data.startswith(_END, end + 4):
+                return Plain(*begin, parts[0] if len(parts) == 1 else b"".join(parts))
         elif parts or name not in _HARMLESS:
             return None
         position = end + 4
-    return Plain(*begin, b"".join(parts))
+    return None
 
 
 @lru_cache(64)
 def _begin(data: bytes) -> tuple[int, int, str, int] | None:
     """What the signature and the first chunk say: width, height, mode, channels."""
     kind = _PLAIN.get(data[24:29])
-    if kind is None or not data.startswith(_BEFORE) or not _holds(data, 12, 29):
+    whole = zlib.crc32(data[12:29]) == int.from_bytes(data[29:], "big")
+    if kind is None or not whole or not data.startswith(_BEFORE):
         return None
     width, height = _SIZE.unpack_from(data, 16)
     return (width, height, *kind) if width * height else None
-
-
-def _holds(data: bytes, begin: int, end: int) -> bool:
-    """Whether the sum of these bytes is the one that comes after them."""
-    return zlib.crc32(data[begin:end]) == int.from_bytes(data[end : end + 4], "big")
 
 
 def write(image: Images, icc: bytes = b"") -> bytes:
@@ -120,13 +121,11 @@ def write(image: Images, icc: bytes = b"") -> bytes:
     2026-11). What fits in one packet is stored as it is. `icc` is the profile of its colours.
     """
     height, width, channels = image.shape
+    size = height * (width * channels + 1)
+    if size <= _ONE_PACKET and not icc:
+        return _stored(image)
     flat = image.reshape(height, -1)
-    size = height * (flat.shape[1] + 1)
-    if size <= _ONE_PACKET:
-        rows = np.zeros((height, flat.shape[1] + 1), np.uint8)
-        rows[:, 1:] = flat
-        pixels = _stored(rows.tobytes())
-    elif size <= _LARGE:
+    if size <= _LARGE:
         pixels = _chunk(b"IDAT", zlib.compress(_filtered(flat, 0, height).data, 1))
     else:
         pixels = b"".join(_bands(flat))
@@ -141,22 +140,30 @@ def _header(width: int, height: int, channels: int) -> bytes:
     return _SIGNATURE + _chunk(b"IHDR", _SIZE.pack(width, height) + kind)
 
 
-def _stored(content: bytes) -> bytes:
-    """A chunk with one zlib block of up to 65,535 bytes as they are (RFC 1950 and 1951, 3.2.4).
+def _stored(image: Images) -> bytes:
+    """A PNG of up to 65,535 bytes of unfiltered rows, as one zlib block that is not compressed.
 
-    zlib itself clears 128 KB of tables first, a core's fastest cache four times over.
+    RFC 1950 and 1951, 3.2.4. zlib itself clears 128 KB of tables first, a core's fastest cache
+    four times over.
     """
-    begin, crc = _stored_begin(len(content))
+    begin, crc, shape = _stored_begin(image.shape)
+    rows = np.zeros(shape, np.uint8)
+    rows[:, 1:] = image.reshape(shape[0], -1)
+    content = rows.tobytes()
     sum_ = zlib.adler32(content).to_bytes(4, "big")
     crc = zlib.crc32(sum_, zlib.crc32(content, crc))
-    return b"".join((begin, content, sum_, crc.to_bytes(4, "big")))
+    return b"".join((begin, content, sum_, crc.to_bytes(4, "big"), _END))
 
 
 @lru_cache(64)
-def _stored_begin(size: int) -> tuple[bytes, int]:
-    """What comes before the content of such a chunk, and its part of the chunk's sum."""
+def _stored_begin(shape: tuple[int, ...]) -> tuple[bytes, int, tuple[int, int]]:
+    """What comes before the rows of images `[H,W,C]`, its part of their sum, the rows' shape."""
+    height, width, channels = shape
+    row = width * channels + 1
+    size = height * row
     named = _STORED.pack(b"IDATx\x01\x01", size, size ^ 0xFFFF)
-    return (size + 11).to_bytes(4, "big") + named, zlib.crc32(named)
+    before = _header(width, height, channels) + (size + 11).to_bytes(4, "big") + named
+    return before, zlib.crc32(named), (height, row)
 
 
 def _filtered(flat: Images, top: int, end: int) -> Images:

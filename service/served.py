@@ -46,6 +46,7 @@ class Served:
         self.manifest, model, self.golden = admit(folder, settings)
         self._channelwise = self.manifest.image.channelwise
         card = self.manifest
+        self.key, self.title = (card.name, card.version), card.key
         self.names = (  # of every answer's headers
             (b"model-name", card.name.encode()),
             (b"model-version", str(card.version).encode()),
@@ -148,6 +149,8 @@ class Served:
         progress: Progress | None = None,
     ) -> Awaitable[Run | Batched]:
         """Rows of any mixture of shapes, those of one shape as one batch; large images in tiles."""
+        if self._large is None and progress is None and not isinstance(rows, list):
+            return self.run(verb, rows, deadline=deadline)
         if progress:
             progress.expect(sum(self._steps(verb, row) for row in rows))
         if isinstance(rows, list):

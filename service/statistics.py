@@ -22,9 +22,22 @@ class Duration:
 class Runs:
     """All runs of one batch size: joining the requests, the graphs, handing the outputs out."""
 
-    join: Duration = field(default_factory=Duration)
-    infer: Duration = field(default_factory=Duration)
-    split: Duration = field(default_factory=Duration)
+    count: int = 0
+    join_seconds: float = 0.0
+    infer_seconds: float = 0.0
+    split_seconds: float = 0.0
+
+    @property
+    def join(self) -> Duration:
+        return Duration(self.count, self.join_seconds)
+
+    @property
+    def infer(self) -> Duration:
+        return Duration(self.count, self.infer_seconds)
+
+    @property
+    def split(self) -> Duration:
+        return Duration(self.count, self.split_seconds)
 
 
 @dataclass(slots=True)
@@ -46,11 +59,14 @@ class Statistics:
     write: Duration = field(default_factory=Duration)
     runs: dict[int, Runs] = field(default_factory=dict)
 
-    def answered(self, images: int, *, total: float, queue: float, infer: float) -> None:
-        """A request was answered, `total` seconds after it came."""
+    def answered(
+        self, requests: int, images: int, total: float, queue: float, infer: float
+    ) -> None:
+        """Requests were answered: their images, and the seconds of all of them since they came."""
         self.images += images
         self.last = time.time()
-        self.success.add(total)
+        self.success.count += requests
+        self.success.seconds += total
         self.queue_seconds += queue
         self.infer_seconds += infer
 
@@ -71,11 +87,12 @@ class Statistics:
         else:
             self.departed += images
 
-    def ran(self, size: int, *, join: float, infer: float, split: float) -> None:
+    def ran(self, size: int, join: float, infer: float, split: float) -> None:
         """One run of `size` images; called from the thread that ran it, of which there is one."""
         # Into the dictionary only when complete: another thread may be reading.
         runs = self.runs.get(size) or Runs()
-        runs.join.add(join)
-        runs.infer.add(infer)
-        runs.split.add(split)
+        runs.count += 1
+        runs.join_seconds += join
+        runs.infer_seconds += infer
+        runs.split_seconds += split
         self.runs[size] = runs

@@ -1,4 +1,4 @@
-"""Numbers that are noted now and counted later, many at once.
+"""What is noted now and counted later, much at once.
 
 To add one number to a Prometheus histogram takes about 2 us, and to append it to a list a fiftieth
 of that; a request has seven.
@@ -7,11 +7,13 @@ of that; a request has seven.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from prometheus_client import Histogram
 
-Note = Callable[[float], None]
+Note = Callable[[Any], None]
+Count = Callable[[Sequence[Any]], None]
 
 
 class BulkHistogram(Histogram):
@@ -19,6 +21,8 @@ class BulkHistogram(Histogram):
 
     def observe_all(self, amounts: Sequence[float]) -> None:
         """As `observe` of each."""
+        if not amounts:
+            return
         places = np.searchsorted(self._upper_bounds, amounts)
         for place, count in enumerate(np.bincount(places).tolist()):
             if count:
@@ -30,17 +34,17 @@ class Tally:
     """What was noted and is not yet counted; for one thread."""
 
     def __init__(self) -> None:
-        self._noted: list[tuple[list[float], Callable[[Sequence[float]], None]]] = []
+        self._noted: list[tuple[list[Any], Count]] = []
 
-    def noting(self, count: Callable[[Sequence[float]], None]) -> Note:
-        """What notes a number for `count`."""
-        numbers: list[float] = []
-        self._noted.append((numbers, count))
-        return numbers.append
+    def noting(self, count: Count) -> Note:
+        """What notes something for `count`."""
+        noted: list[Any] = []
+        self._noted.append((noted, count))
+        return noted.append
 
     def settle(self) -> None:
         """Counts all that was noted."""
-        for numbers, count in self._noted:
-            if numbers:
-                count(numbers)
-                numbers.clear()
+        for noted, count in self._noted:
+            if noted:
+                count(noted)
+                noted.clear()

@@ -23,10 +23,10 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a network runs best with (64 of 32x32, or 16 in colour; `benchmarks.raw`),
-# which always fit in one run.
+# no fewer images than a network runs best with (64 of 28x28, or 32 of 32x32 in colour;
+# `benchmarks.raw`), which always fit in one run.
 _TURN_SECONDS = 0.0005
-_BEST_NUMBERS = 64 * 32 * 32
+_BEST_NUMBERS = 96 * 32 * 32
 
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
@@ -54,7 +54,10 @@ class Run(NamedTuple):
 class Job:
     """A request that waits: its batch `[B,...]`, the future of its answer, and what is left."""
 
-    __slots__ = ("answer", "batch", "count", "deadline", "done", "kind", "left", "seconds", "since")
+    __slots__ = (
+        *("answer", "batch", "count", "deadline", "done", "kind", "left", "seconds", "since"),
+        "size",
+    )
 
     def __init__(
         self,
@@ -65,14 +68,16 @@ class Job:
         since: float,
     ) -> None:
         """`seconds` is what the batch is expected to take; `deadline` is of `time.monotonic`."""
+        shape = batch.shape
         self.batch = batch
         self.answer = answer
         self.deadline = deadline
         self.since = since
-        self.count = self.left = count = len(batch)  # images, and those that may still run
-        self.seconds = seconds / count  # an image
-        self.kind = batch.shape[1:], batch.dtype  # those of one kind fit in one array
-        self.done = list[Run]()
+        self.count = self.left = count = shape[0]  # images, and those that may still run
+        self.seconds = seconds
+        self.size = batch.nbytes // count  # bytes of one
+        self.kind = shape[1:], batch.dtype  # those of one kind fit in one array
+        self.done: list[Run] | None = None  # of one that did not run as a whole
 
 
 class Part(NamedTuple):
@@ -83,7 +88,7 @@ class Part(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What runs next: so many images at a time, on the event loop or in a thread."""
+    """What runs next: `slice` images at a time, on the event loop or in a thread."""
 
     parts: list[Part]
     slice: int
@@ -97,6 +102,7 @@ class Turns:
         self, *, max_batch: int, backlog: Backlog, statistics: Statistics, in_place: bool
     ) -> None:
         self._max_batch = max_batch
+        self._few = max_batch // 8
         self._may_run_in_place = in_place
         self._small: deque[Job] = deque()
         self._large: deque[Job] = deque()
@@ -105,19 +111,19 @@ class Turns:
         self.backlog = backlog
         self.pace = math.inf  # seconds a byte takes in the function itself, undisturbed
 
-    def add(self, job: Job, expected: float) -> None:
-        """Lets a job of so many expected seconds wait."""
-        batch, count = job.batch, job.count
+    def add(self, job: Job) -> None:
+        """Lets a job wait."""
+        count = job.count
         # What is few of a network's best is a quarter of any turn: most requests, and soon seen.
-        few = 8 * count <= self._max_batch and 8 * batch.size <= _BEST_NUMBERS
-        (self._small if few or 4 * count <= self._turn(batch) else self._large).append(job)
-        self.backlog.add(count, batch.nbytes, expected)
+        few = count <= self._few and 8 * job.batch.size <= _BEST_NUMBERS
+        (self._small if few or 4 * count <= self._turn(job.batch) else self._large).append(job)
+        self.backlog.add(count, count * job.size, job.seconds)
 
-    def put_back(self, part: Part, count: int) -> None:
-        """Only so many images of a part ran."""
-        if left := len(part.images) - count:
-            part.job.left += left
-            self.backlog.add(left, part.images[count:].nbytes, 0.0)
+    def put_back(self, job: Job, images: Array, count: int) -> None:
+        """Only so many of a job's images that were taken ran."""
+        if left := len(images) - count:
+            job.left += left
+            self.backlog.add(left, left * job.size, 0.0)
 
     def others_wait(self) -> bool:
         """Whether there are small requests; may be asked from another thread."""
@@ -140,33 +146,50 @@ class Turns:
         one. A large one alone runs as a whole, turn by turn, and comes back when others do: see
         `Batcher`.
         """
-        now = time.monotonic()
-        queues = self._small, self._large
-        heads = [queue[0] for queue in queues if queue and self._expects(queue, now)]
-        if not heads:
-            return None
-        first = min(heads, key=lambda job: job.since)
+        now, parts = time.monotonic(), list[Part]()
+        small, large = self._small, self._large
+        self._let_go(small, now)
+        self._let_go(large, now)
+        if not small:
+            if not large:
+                return None
+            first = large[0]
+            turn = self._turn(first.batch)
+            most = max(turn, min(first.left, self._most(first.batch)))
+            in_place = self._soon_over(first.batch, turn)
+            taken = most - self._take(large, first, most, parts, now)
+            return Next(parts, turn, in_place and taken <= turn)
+        first = small[0]
         turn, kept = self._turn(first.batch), 0
-        if len(heads) == 2 and heads[0].kind == heads[1].kind:
+        if large and first.kind == large[0].kind:
             turn = max(1, turn // 2)
-            kept = turn // 2 or int(first is heads[1])  # where one image is all, by age
-        elif len(heads) == 2:  # images of different sizes: one sort after the other
-            first = heads[self._sort]
+            # Where one image is all, by age.
+            kept = turn // 2 or int(large[0].since < first.since)
+        elif large:  # images of different sizes: one sort after the other
+            first = (small, large)[self._sort][0]
             turn, self._sort = self._turn(first.batch), 1 - self._sort
         in_place = self._soon_over(first.batch, turn)
-        room, parts = turn, list[Part]()
-        if not self._small:
-            room = max(turn, min(first.left, self._most(first.batch)))
-        room = self._take(self._small, first, room - kept, parts, now) + kept
-        room = self._take(self._large, first, room, parts, now)
-        self._take(self._small, first, room, parts, now)
+        room = self._take(small, first, turn - kept, parts, now) + kept
+        if large:
+            room = self._take(large, first, room, parts, now)
+            self._take(small, first, room, parts, now)
         return Next(parts, turn, in_place)
 
     def _take(self, queue: deque[Job], like: Job, room: int, parts: list[Part], now: float) -> int:
         """Moves images like those of a job from the queue into a run; the room that is left."""
-        kind = like.kind
-        while room and queue and self._expects(queue, now) and (job := queue[0]).kind == kind:
-            images, count = job.batch, job.left
+        kind, before = like.kind, room
+        while room and queue:
+            job = queue[0]
+            count = job.left
+            if not count:  # all of it has run
+                queue.popleft()
+                continue
+            if now >= job.deadline:
+                self._pass_over(queue)
+                continue
+            if job.kind != kind:
+                break
+            images = job.batch
             if count > room or count < job.count:
                 begun = job.count - count
                 images = images[begun : begun + room]
@@ -174,21 +197,22 @@ class Turns:
             parts.append(Part(job, images))
             job.left -= count
             room -= count
-            self.backlog.remove(count, images.nbytes)
+        if taken := before - room:
+            self.backlog.remove(taken, taken * like.size)
         return room
 
-    def _expects(self, queue: deque[Job], now: float) -> bool:
-        """Whether somebody waits for what is at the head of the queue, once all others are gone."""
-        while queue:
-            job = queue[0]
-            if job.left and now < job.deadline:
-                return True
-            if job.left:
-                self.drop(job)
-                if not job.answer.done():
-                    job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
-            queue.popleft()
-        return False
+    def _let_go(self, queue: deque[Job], now: float) -> None:
+        """Takes from the head of the queue what nobody waits for any more."""
+        while queue and (not queue[0].left or now >= queue[0].deadline):
+            self._pass_over(queue)
+
+    def _pass_over(self, queue: deque[Job]) -> None:
+        """Takes the first job from the queue: all of it runs, or its deadline has passed."""
+        job = queue.popleft()
+        if job.left:
+            self.drop(job)
+            if not job.answer.done():
+                job.answer.set_exception(DeadlineExceeded("the deadline passed in the queue"))
 
     def _most(self, batch: Array) -> int:
         """How many images like those of `batch` fit in one run."""
@@ -197,8 +221,9 @@ class Turns:
     def _turn(self, batch: Array) -> int:
         """How many of them run before others have their turn."""
         numbers = batch.size // len(batch) or 1
+        most = min(self._max_batch, MOST_NUMBERS // numbers)
         fast = int(_TURN_SECONDS / (self.pace * numbers * batch.itemsize))
-        return power_of_two(min(self._most(batch), max(_BEST_NUMBERS // numbers, fast)))
+        return power_of_two(min(most, max(_BEST_NUMBERS // numbers, fast)))
 
     def _soon_over(self, batch: Array, turn: int) -> bool:
         """Whether what waits is over sooner than another thread would help with it.
@@ -214,6 +239,6 @@ class Turns:
         """What is left of a job shall never run."""
         if left := job.left:
             job.left = 0
-            self.backlog.remove(left, job.batch.nbytes // job.count * left)
-            self.backlog.done(job.seconds * left)
+            self.backlog.remove(left, job.size * left)
+            self.backlog.done(job.seconds * left / job.count)
             self._statistics.dropped(left, expired=time.monotonic() >= job.deadline)

@@ -78,14 +78,14 @@ class Versions:
         """
         async with self._changing:
             try:
-                found = await asyncio.to_thread(folders.versions, self._settings.models_dir)
+                found, states = await asyncio.to_thread(_seen, self._settings.models_dir)
             except OSError as error:
                 self._warn(f"the models folder cannot be read: {error.strerror}")
                 return
             for key, folder in found.items():
                 if folder.parent.name in self.unloaded:
                     continue
-                if await asyncio.to_thread(folders.state, folder) != self._seen.get(key):
+                if states[key] != self._seen.get(key):
                     self._take(key, await asyncio.to_thread(self._admitted, key, folder))
             gone = (self._keys() | self.refused.keys()) - found.keys()
             if gone and not self._keys() - gone:
@@ -233,3 +233,9 @@ class Versions:
         if trouble != self._trouble:  # once, not at every look
             log.error("%s: what is served is served on", trouble)
         self._trouble = trouble
+
+
+def _seen(models: Path) -> tuple[dict[str, Path], dict[str, folders.State]]:
+    """The versions in the models folder, and the state of each: all by one hop to a thread."""
+    found = folders.versions(models)
+    return found, {key: folders.state(folder) for key, folder in found.items()}

@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel
-from starlette.types import Receive, Scope, Send
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service import images, npy
+from service.cycles import Header, lines_of
 from service.errors import NotAcceptable
 from service.images import Images
 from service.routes.keeping import Keeps, flat
-from service.routes.progressing import MIXED
-from service.routes.running import aside
+from service.routes.progressing import MIXED, accepted
+from service.routes.running import INLINE_PIXELS, aside
 from service.routes.schemas import ModelName, Timing
 from service.rows import Rows, size
 from service.served import Served
@@ -42,20 +42,31 @@ def negotiate(
     *,
     sent: str = "",
     lacking: Mapping[str, str] = {},
-    told: bool = False,
 ) -> str:
     """The media type to answer in: what Accept likes best, else as the request was `sent`.
 
-    `lacking` has the kinds that the route has but cannot give this time, and why. With `told`,
-    the route can tell its progress, and multipart/mixed says nothing of the last part's kind.
+    `lacking` has the kinds that the route has but cannot give this time, and why.
 
     Raises:
         NotAcceptable: Accept allows none of `kinds`.
     """
+    return _negotiated(accepted(request), kinds, sent=sent, lacking=lacking)
+
+
+def _negotiated(
+    given: bytes,
+    kinds: Sequence[str],
+    *,
+    sent: str,
+    lacking: Mapping[str, str],
+    told: bool = False,
+) -> str:
+    """As `negotiate`.
+
+    With `told`, the route can tell its progress, and multipart/mixed says nothing of the last
+    part's kind.
+    """
     first = _LIKE_THE_REQUEST.get(sent, "")
-    given = visit_of(request.scope).headers.get(b"accept", b"*/*")
-    if given == b"*/*":
-        return first if first in kinds else kinds[0]
     accept = given.decode("latin-1").strip() or "*/*"
     if told and MIXED in accept.lower():
         others = [each for each in accept.split(",") if MIXED not in each.lower()]
@@ -63,11 +74,11 @@ def negotiate(
     if accept == "*/*":
         return first if first in kinds else kinds[0]
     offered = sorted(kinds, key=lambda kind: kind != first)
-    accepted = _accepted(accept)
-    best = max(offered, key=accepted.quality)
-    if accepted.quality(best) > 0:
+    liked = _liked(accept)
+    best = max(offered, key=liked.quality)
+    if liked.quality(best) > 0:
         return best
-    reasons = [why for kind, why in lacking.items() if accepted.quality(kind) > 0]
+    reasons = [why for kind, why in lacking.items() if liked.quality(kind) > 0]
     raise NotAcceptable(
         f"Accept: {accept[:64]} leaves nothing: this request can be answered with "
         f"{' or '.join(offered)}{'; ' if reasons else ''}{'; '.join(reasons)}",
@@ -76,11 +87,26 @@ def negotiate(
 
 
 @lru_cache(256)
-def _accepted(accept: str) -> MIMEAccept:
+def _liked(accept: str) -> MIMEAccept:
     # Parameters (charset, q) aside: JSON is UTF-8 whatever the charset that is asked for.
     return MIMEAccept(
         [(item.partition(";")[0], q) for item, q in parse_accept_header(accept, MIMEAccept)]
     )
+
+
+def kind_of_images(accept: bytes, taken: Rows, sent: str) -> str:
+    """What to answer in to a request for as many images as were `sent` with it.
+
+    Raises:
+        NotAcceptable: as `negotiate`.
+    """
+    return _kind_of_images(accept, len(taken), isinstance(taken, list), sent)
+
+
+@lru_cache(256)
+def _kind_of_images(accept: bytes, count: int, several_sizes: bool, sent: str) -> str:
+    kinds, lacking = image_kinds(count, one_size=not several_sizes)
+    return _negotiated(accept, kinds, sent=sent, lacking=lacking, told=True)
 
 
 @lru_cache(256)
@@ -121,8 +147,11 @@ async def pictures(
     """
     assert not isinstance(made, list)  # of several sizes, as `image_kinds` does not offer
     pixels = made.size // (COPYING if kind == NPY else 1)
-    body = await aside(_file, kind, made, columns, kept, pixels=pixels)
-    return binary(kind, body, served, headers)
+    if pixels <= INLINE_PIXELS:
+        body = _file(kind, made, columns, kept)
+    else:
+        body = await aside(_file, kind, made, columns, kept, pixels=pixels)
+    return Whole(body, kind, served, headers)
 
 
 def _file(kind: str, batch: Images, columns: int | None, kept: Keeps) -> bytes:
@@ -141,26 +170,39 @@ def binary(
     kind: str, body: bytes, served: Served, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A binary answer; what JSON would say beside it travels in headers."""
-    return _Binary(body, kind, served, headers or {})
+    return Whole(body, kind, served, headers)
 
 
-class _Binary(Response):
-    """An answer whose headers are known: to look them through takes longer than a small run."""
+class Whole(Response):
+    """A good answer, all of it, with its headers as the lines that go over the wire.
 
-    def __init__(self, body: bytes, kind: str, served: Served, more: Mapping[str, str]) -> None:
-        self.status_code, self.body, self.background = 200, body, None
-        self.raw_headers = [
-            (b"content-length", b"%d" % len(body)),
-            (b"content-type", kind.encode()),
-            *served.names,
-        ]
-        for name, value in more.items():
-            self.raw_headers.append((name.lower().encode(), value.encode("latin-1")))
+    To look a dozen headers through and write them line by line takes longer than a small run.
+    """
 
-    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
-        begin = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(begin)
-        await send({"type": "http.response.body", "body": self.body})
+    status_code, background = 200, None
+    body: bytes
+
+    def __init__(
+        self, body: bytes, kind: str, served: Served, more: Mapping[str, str] | None = None
+    ) -> None:
+        self.body = body
+        self.lines = b"content-length: %d\r\n%b" % (len(body), _lines(kind, served.names))
+        if more:
+            headers = [
+                (name.lower().encode(), value.encode("latin-1")) for name, value in more.items()
+            ]
+            self.lines += lines_of(headers)
+
+    @cached_property
+    def raw_headers(self) -> list[Header]:  # type: ignore[override]
+        """The same as ASGI has them, for whoever is between us and the connection."""
+        lines = self.lines.split(b"\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+
+
+@lru_cache(256)
+def _lines(kind: str, names: tuple[Header, ...]) -> bytes:
+    return lines_of([(b"content-type", kind.encode()), *names])
 
 
 async def base64_png(made: Rows, kept: Keeps = None) -> list[str]:

@@ -19,11 +19,11 @@ from service.errors import Malformed, RequestError, TooLarge, UnsupportedMedia
 from service.images import MEDIA_TYPES, Images, Opened
 from service.kept import Kept
 from service.routes import multipart
-from service.routes.running import aside
+from service.routes.running import INLINE_PIXELS, aside
 from service.routes.schemas import ScoredImagesJson
 from service.rows import Rows, together
 from service.settings import Settings
-from service.visit import visit_of
+from service.visit import Visit, visit_of
 
 Kind = Literal["image", "multipart", "json", "npy"]
 
@@ -71,15 +71,21 @@ async def read_upload(
         TooLarge: too many bytes, images or pixels.
         Unprocessable: an image that is none; in a batch the detail names its place.
     """
-    visit = visit_of(request.scope)
-    settings: Settings = request.app.state.settings
+    scope = request.scope
+    visit, settings = visit_of(scope), scope["app"].state.settings
     content_type, media_type = media_type_of(visit.headers, taken)
-    body = await read_body(request, visit.headers, settings.max_body_bytes)
+    body = await read_body(request, visit, settings.max_body_bytes)
     if media_type in MEDIA_TYPES:
-        image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
+        if len(body) <= INLINE_PIXELS:
+            image = _opened(body, settings.max_pixels, media_type)
+        else:
+            image = await aside(_opened, body, settings.max_pixels, media_type, pixels=len(body))
         count = image.width * image.height
-        visit.share.take(3 * count)
-        array, beside = await aside(_pixels, image, straight, pixels=count)
+        visit.hold(3 * count)
+        if count <= INLINE_PIXELS:
+            array, beside = _pixels(image, straight)
+        else:
+            array, beside = await aside(_pixels, image, straight, pixels=count)
         return Upload("image", array[None], kept=[beside] if beside else None)
     if media_type == npy.MEDIA_TYPE:
         return Upload("npy", await _array(body, settings))
@@ -133,19 +139,28 @@ def _read(sent: bytes) -> tuple[str, str]:
     return content_type, _ALIASES.get(media_type, media_type)
 
 
-async def read_body(request: Request, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+async def read_body(request: Request, visit: Visit, limit: int) -> bytes:
     """The whole body, refused as soon as it is known to exceed `limit` bytes.
 
     Raises:
         TooLarge: it does.
         UnsupportedMedia: it is compressed.
     """
-    encoding = headers.get(b"content-encoding")
+    encoding = visit.headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         raise UnsupportedMedia("Content-Encoding is not taken here: send the body as it is")
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > limit:
+    body, visit.body = visit.body, None
+    if body is None:
+        declared = visit.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_many_bytes(limit)
+        body = await _received(request, limit)
+    elif len(body) > limit:
         raise _too_many_bytes(limit)
+    return body
+
+
+async def _received(request: Request, limit: int) -> bytes:
     chunks, size, more = list[bytes](), 0, True
     while more:
         message = await request.receive()
@@ -157,7 +172,7 @@ async def read_body(request: Request, headers: Mapping[bytes, bytes], limit: int
             raise _too_many_bytes(limit)
         chunks.append(chunk)
         more = message.get("more_body", False)
-    return b"".join(chunks)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_many_bytes(limit: int) -> TooLarge:
@@ -269,7 +284,7 @@ async def _decode(
 
     opened = await aside(headers, pixels=sum(map(len, encoded)))
     count = sum(image.width * image.height for image in opened)
-    visit_of(request.scope).share.take(3 * count)
+    visit_of(request.scope).hold(3 * count)
     return await aside(pixels, pixels=count)
 
 

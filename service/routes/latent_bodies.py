@@ -35,10 +35,10 @@ async def read_latents(request: Request) -> tuple[str, list[Floats]]:
         TooLarge: too many bytes or images.
         Unprocessable: NaN, infinite or huge numbers; the detail names the place.
     """
-    headers = visit_of(request.scope).headers
+    visit = visit_of(request.scope)
     settings: Settings = request.app.state.settings
-    _, media_type = media_type_of(headers, TAKEN)
-    body = await read_body(request, headers, settings.max_body_bytes)
+    _, media_type = media_type_of(visit.headers, TAKEN)
+    body = await read_body(request, visit, settings.max_body_bytes)
     kind, parse = ("npy", _npy) if media_type == npy.MEDIA_TYPE else ("json", _json)
     return kind, await aside(lambda: _checked(parse(body), settings.max_images), pixels=len(body))
 

@@ -24,6 +24,7 @@ from service.visit import visit_of
 
 MIXED = "multipart/mixed"
 _MIXED = MIXED.encode()
+ANYTHING = b"*/*"  # what everybody accepts who does not say
 
 # What fails or is done sooner is answered with a status of its own.
 _SOON = 0.5
@@ -31,20 +32,22 @@ _SOON = 0.5
 log = logging.getLogger(__name__)
 
 
-def told(request: Request, work: Callable[[], Awaitable[Response]]) -> Awaitable[Response]:
+def told(
+    request: Request, accept: bytes, work: Callable[[], Awaitable[Response]]
+) -> Awaitable[Response]:
     """What `work` answers; to whoever accepts it, part by part."""
-    return _telling(request, work) if is_wanted(request) else work()
+    wanted = accept != ANYTHING and _MIXED in accept.lower()
+    return _telling(request, work) if wanted else work()
+
+
+def accepted(request: Request) -> bytes:
+    """What the request says that it accepts."""
+    return visit_of(request.scope).headers.get(b"accept", ANYTHING)
 
 
 async def _telling(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
     visit_of(request.scope).progress = progress = Progress()
     return _Telling(work, progress)
-
-
-def is_wanted(request: Request) -> bool:
-    """Whether the caller accepts an answer in parts."""
-    accept = visit_of(request.scope).headers.get(b"accept", b"")
-    return _MIXED in accept.lower()
 
 
 class _Telling(Response):

@@ -20,10 +20,20 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import problems
-from service.errors import OutOfRange, RequestError, Unprocessable
+from service.errors import OutOfRange, Unprocessable
 
 _REMEMBERED = 1024  # query strings a route; with seeds or versions in them there is no end
+
+
+class VerbRequest(Request):
+    """starlette's, without its checks of what is known here."""
+
+    _stream_consumed = _is_disconnected = False
+    _form = None
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self._receive = receive
 
 
 class VerbRoute(APIRoute):
@@ -47,19 +57,16 @@ class VerbRoute(APIRoute):
 
         return answer
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def answer(self, request: Request) -> Awaitable[Response]:
         """Answers a request that is known to be this route's."""
+        scope = request.scope
         scope["route"] = self
-        request = Request(scope, receive, send)
-        try:
-            response = await self.endpoint(request, **self._read(scope["query_string"]))
-        except RequestError as error:
-            response = problems.answer_to(error, scope)
-        await response(scope, receive, send)
+        answer: Awaitable[Response] = self.endpoint(request, **self._read(scope["query_string"]))
+        return answer
 
 
 class Verbs:
-    """Finds a verb's route by its method and path at once; every other request is `app`'s.
+    """Finds a verb's route by its method and path at once; every other request is the `app`'s.
 
     `app` is the application with all of its layers: what a verb needs of them is around this.
     """
@@ -74,13 +81,14 @@ class Verbs:
             for method in route.methods or ()
         }
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http":
-            route = self._routes.get((scope["method"], scope["path"]))
-            if route is not None:
-                return route.serve(scope, receive, send)
-            if scope["method"] == "HEAD":
-                return _as_get(self._app, scope, receive, send)
+    def route_of(self, scope: Scope) -> VerbRoute | None:
+        """The verb that is asked for, if it is one."""
+        return self._routes.get((scope["method"], scope["path"]))
+
+    def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answers what is no verb."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            return _as_get(self._app, scope, receive, send)
         return self._app(scope, receive, send)
 
 

@@ -11,12 +11,9 @@ from fastapi import Request
 
 from service import deadlines
 from service.catalog import Catalog
-from service.metrics import Metrics
-from service.routes.watching import Watch
 from service.rows import Rows
-from service.served import Batched, Served
+from service.served import Served
 from service.settings import Settings
-from service.turns import Run
 from service.visit import Visit, visit_of
 
 T = TypeVar("T")
@@ -45,17 +42,24 @@ async def run_each(
         DeadlineExceeded: the answer did not come in time; work still queued will not run.
         ClientDisconnect: the caller left; likewise.
     """
-    visit, state = visit_of(request.scope), request.app.state
-    watch: Watch = state.watch
+    scope = request.scope
+    visit, state = visit_of(scope), scope["app"].state
     large = served.large_pixels(verb, rows)
     if large:  # the answer is as large again, and held while the tiles run
-        visit.share.take(3 * large)
+        visit.hold(3 * large)
     if not visit.deadline:
         _begin(visit, state.settings, seconds, large)
     running = served.run_each(verb, rows, deadline=visit.deadline, progress=visit.progress)
-    batched = await watch.over(request, visit, running)
-    _count(visit, state.metrics, served, verb, len(rows), batched)
-    return batched.outputs
+    outputs, queue, infer, _ = run = await state.watch.over(request, visit, running)
+    timing = visit.timing
+    if visit.ran:  # a request may run twice: to encode, then to decode
+        queue, infer = timing["queue"] + queue, timing["infer"] + infer
+    timing["queue"], timing["infer"] = queue, infer
+    visit.ran = time.perf_counter()
+    visit.model = served.title
+    state.metrics.ran(served.key, verb, len(rows), run)
+    made: tuple[Rows, ...] = outputs
+    return made
 
 
 def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels: int) -> None:
@@ -66,20 +70,12 @@ def _begin(visit: Visit, settings: Settings, seconds: float | None, large_pixels
     """
     if visit.whole:
         visit.timing["decode"] = time.perf_counter() - visit.whole
-    ours = seconds or settings.request_timeout + settings.megapixel_timeout * large_pixels / 1e6
-    theirs = deadlines.patience(visit.headers)
-    visit.deadline, visit.allowed = time.monotonic() + ours, ours
-    if visit.arrived + theirs < visit.deadline:
-        visit.deadline, visit.allowed = visit.arrived + theirs, theirs
-
-
-def _count(
-    visit: Visit, metrics: Metrics, served: Served, verb: str, images: int, run: Run | Batched
-) -> None:
-    card, timing = served.manifest, visit.timing
-    visit.ran = time.perf_counter()
-    visit.model = card.key
-    # A request may run twice: to encode, then to decode.
-    timing["queue"] = timing.get("queue", 0.0) + run.queue
-    timing["infer"] = timing.get("infer", 0.0) + run.infer
-    metrics.ran(card.name, card.version, verb, images=images, run=run)
+    allowed = seconds or settings.request_timeout
+    if large_pixels and not seconds:
+        allowed += settings.megapixel_timeout * large_pixels / 1e6
+    deadline = time.monotonic() + allowed
+    if deadlines.NAME in visit.headers:
+        theirs = deadlines.patience(visit.headers)
+        if visit.arrived + theirs < deadline:
+            deadline, allowed = visit.arrived + theirs, theirs
+    visit.deadline, visit.allowed = deadline, allowed

@@ -98,7 +98,7 @@ WAYS = {
     "python -m benchmarks.serving": Way(
         shorter(f"--peers --rounds 1 --seconds 0.2 --port {free_port()} --out figures.json"), slow=True
     ),
-    "python -m benchmarks.steps": Way(shorter("--connections 2 --rounds 2")),
+    "python -m benchmarks.steps": Way(shorter("--connections 2 --pictures 4")),
     "python -m benchmarks.codecs": Way(shorter("--rounds 1"), slow=True),
     "docker build -t autoencoder-service .": Way(builds_and_serves, slow=True),
     # Not to the end.

@@ -121,11 +121,11 @@ def test_a_slope_of_memory_is_told_from_a_jump_and_from_noise():
 
 LEAK = """
 import service.middleware
-answer, kept = service.middleware.Observe.__call__, []
-async def leaking(self, scope, receive, send):
+observe, kept = service.middleware.Observe._observe, []
+async def leaking(self, *request):
     kept.append(bytearray(50_000))
-    await answer(self, scope, receive, send)
-service.middleware.Observe.__call__ = leaking
+    await observe(self, *request)
+service.middleware.Observe._observe = leaking
 from service.cli import main
 main(["serve"])
 """

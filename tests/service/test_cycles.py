@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from service.cycles import Cycle
+from service.cycles import Cycle, lines_of
 
 
 class Wire:
@@ -145,7 +145,9 @@ def request(**options) -> tuple[Wire, Cycle]:
 @pytest.mark.anyio
 async def test_a_body_that_is_there_is_received_at_once_and_its_end_awaits_the_caller():
     _, cycle = request()
-    cycle.came, cycle.more_body = b"abc", False
+    cycle.add(b"a")
+    cycle.add(b"bc")
+    cycle.more_body = False
     cycle.wake()
     assert await cycle.receive() == {"type": "http.request", "body": b"abc", "more_body": False}
     (waiting,) = received(cycle)
@@ -163,7 +165,8 @@ async def test_who_waits_for_a_body_is_woken_by_each_part_of_it():
         (waiting,) = received(cycle)
         await asyncio.sleep(0)
         assert not waiting.done()
-        cycle.came, cycle.more_body = part, more
+        cycle.add(part)
+        cycle.more_body = more
         cycle.wake()
         assert await waiting == {"type": "http.request", "body": part, "more_body": more}
 
@@ -197,3 +200,67 @@ async def test_a_caller_that_asks_first_and_is_refused_is_not_told_to_send():
     cycle.wake()
     await cycle.receive()
     assert not any(b"100 Continue" in written for written in wire.written)
+
+
+LINES = b"content-length: 3\r\nx-a: b\r\n"
+
+
+def whole(lines=LINES, content=b"abc", *, default=(), **options) -> tuple[Wire, Cycle, bool]:
+    """A cycle that was given a whole answer, and whether it took it."""
+    wire = Wire()
+    flow = FlowControl(wire)
+    cycle = Cycle({"type": "http", "method": "POST"}, wire, flow, list(default), lambda: None)
+    for name, value in options.items():
+        setattr(flow if name == "write_paused" else cycle, name, value)
+    return wire, cycle, cycle.answer(lines, content)
+
+
+@pytest.mark.parametrize("default", [(), [(b"date", b"today")], [(b"connection", b"close")]])
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_a_whole_answer_is_written_as_one_that_is_sent_in_order(default, keep_alive, size):
+    content, headers = b"a" * size, [(b"content-length", b"%d" % size), (b"x-a", b"b")]
+    expected, _ = answered(start(*headers), body(content), keep_alive=keep_alive, default=default)
+    wire, cycle, taken = whole(lines_of(headers), content, default=default, keep_alive=keep_alive)
+    assert taken
+    assert cycle.response_complete
+    assert (wire.written, wire.closed) == (expected.written, expected.closed)
+
+
+def test_a_whole_answer_waits_for_a_slow_reader_and_is_not_written_for_one_who_left():
+    wire, cycle, taken = whole(write_paused=True)
+    assert (taken, cycle.response_started, wire.written) == (False, False, [])
+    wire, cycle, taken = whole(disconnected=True)
+    assert (taken, cycle.response_started, wire.written) == (True, False, [])
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_all_there_is_taken_once_and_then_nobody_is_awaited_but_the_caller():
+    _, cycle = request()
+    assert cycle.take() is None
+    cycle.give(b"abc")
+    assert cycle.take() == b"abc"
+    assert cycle.take() is None
+    (waiting,) = received(cycle)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    cycle.disconnected = True
+    cycle.wake()
+    assert await waiting == {"type": "http.disconnect"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sizes", [[1] * 70_000, [20_000, 1, 1, 50_000, 1], [0, 3]])
+async def test_the_parts_of_a_body_are_put_together_and_a_crumb_is_no_part_of_its_own(sizes):
+    _, cycle = request()
+    content = bytes(i % 251 for i in range(sum(sizes)))
+    end = 0
+    for size in sizes:
+        cycle.add(content[end : end + size])
+        end += size
+    assert cycle.held == len(content)
+    assert len(cycle.came) <= 5
+    cycle.more_body = False
+    cycle.wake()
+    assert await cycle.receive() == {"type": "http.request", "body": content, "more_body": False}
+    assert cycle.held == 0

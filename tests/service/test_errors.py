@@ -186,6 +186,20 @@ async def test_a_fault_of_ours_is_a_500_without_a_trace(client, monkeypatch):
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
 
 
+async def test_a_fault_of_ours_in_an_ordinary_route_is_a_500_with_each_header_once(
+    client, monkeypatch
+):
+    def broken(*_, **__):
+        raise RuntimeError("the secret of line 42")
+
+    monkeypatch.setattr(client.app.state.catalog, "ranking", broken)
+    answer = await client.get("/models")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    for name in ("X-Request-ID", "Server-Timing", "X-Content-Type-Options"):
+        assert len(answer.headers.get_list(name)) == 1
+
+
 async def test_no_answer_in_time_is_a_504(settings, monkeypatch):
     import asyncio
 

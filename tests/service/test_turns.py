@@ -80,7 +80,7 @@ def check(arrivals, max_batch, *, in_place):
         if count > following.slice:
             assert not small, "they wait for more than a slice"
             done = max(following.slice, int(share * count))
-            queue.put_back(parts[0], done)
+            queue.put_back(*parts[0], done)
             ran[places[0]] += parts[0].images[:done, 0].tolist()
         else:
             for place, part in zip(places, parts, strict=True):
@@ -95,7 +95,7 @@ def check(arrivals, max_batch, *, in_place):
                 job = Job(rows, loop.create_future(), FOREVER, 0.0, since)
                 ran[len(jobs)] = []
                 jobs.append(job)
-                queue.add(job, 0.0)
+                queue.add(job)
                 if job in queue._small:
                     little.add(len(jobs) - 1)
             for leaver in leavers:

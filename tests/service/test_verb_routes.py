@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from service.routes.route import VerbRoute, Verbs
+from service.visit import Visit
+from tests.listening import listening
 from tests.service.test_errors import GOOD, PNG
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +88,45 @@ def test_every_verb_is_found_without_a_search():
     found = Verbs(FastAPI(), routers=[*routers, APIRouter()])._routes
     assert {path for _, path in found} >= {"/denoise", "/reconstruct", "/encode", "/sample"}
     assert all(isinstance(r, VerbRoute) for router in routers for r in router.routes)
+
+
+async def test_an_answer_has_the_same_headers_on_its_connection_as_through_layers_of_others(
+    settings, monkeypatch
+):
+    from service.app import create_app
+    from service.middleware import Observe
+
+    def names(answer: httpx.Response) -> list[str]:
+        of_the_server = ("date", "server")
+        return [name for name, _ in answer.headers.multi_items() if name not in of_the_server]
+
+    app = create_app(settings())
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            expected = await client.post("/denoise", content=GOOD, headers=PNG)
+    app = create_app(settings())
+    in_one = []
+    answer = Observe.answer
+    monkeypatch.setattr(Observe, "answer", lambda *given: in_one.append(given) or answer(*given))
+    with listening(app) as url:
+        made = await asyncio.to_thread(httpx.post, f"{url}/denoise", content=GOOD, headers=PNG)
+    assert in_one, "nothing is around the application"
+    assert (made.status_code, made.content) == (200, expected.content)
+    assert names(made) == names(expected)
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(settings):
+    from service.app import create_app
+
+    with listening(create_app(settings())) as url, httpx.Client() as client:
+        gc.disable()
+        try:
+            for _ in range(9):
+                path = f"{url}/denoise"
+                made = await asyncio.to_thread(client.post, path, content=GOOD, headers=PNG)
+                assert made.status_code == 200
+            left = sum(isinstance(thing, Visit) for thing in gc.get_objects())
+        finally:
+            gc.enable()
+    assert left <= 2, "but what a connection knows of its last request"

@@ -9,7 +9,7 @@ import time
 import pytest
 from fastapi import Request
 
-from service.budget import Budget, Share
+from service.budget import Budget
 from service.errors import DeadlineExceeded, TooLarge
 from service.routes import watching
 from service.routes.watching import Watch
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 def asked(*, seconds: float = math.inf, leaves: float = math.inf) -> tuple[Request, Visit]:
     """A request whose deadline and whose caller's patience end after so many seconds."""
-    visit = Visit({}, Share(Budget(1, 1)))
+    visit = Visit({}, Budget(1, 1))
     visit.deadline, visit.allowed = time.monotonic() + seconds, seconds
 
     async def receive() -> dict:
