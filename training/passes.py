@@ -1,7 +1,7 @@
 """How the networks of an ensemble are run forward and back: as one computation, or a thread each.
 
 On a GPU, and where training/fused.py cannot be had, all are one batched computation. Otherwise
-each is done by itself, which takes R2's network less than half the time (docs/decisions.md, 140),
+each is done by itself, which takes R2's network less than half the time (docs/decisions.md, 108),
 on as many threads as torch has.
 """
 
