@@ -27,7 +27,7 @@ SOURCES: dict[str, Source] = {
         20,
         (
             "Colour is a fixed palette by label, so a latent that keeps the colour gives the class away: the clean clusters of the t-SNE pictures prove nothing about shape.",
-            "The author's code draws the noise once and reuses it in every epoch, of which the text says nothing; ours is drawn anew for every batch (`python -m training replicate` can do either). Its validation set is the test set; ours is 5,000 training images.",
+            "The author's code draws the noise once and reuses it in every epoch, of which the text says nothing; ours is drawn anew for every batch (`training/replicas.py` can do either). Its validation set is the test set; ours is 5,000 training images.",
             "The decoder gives 32x32 and is resized to 28x28 by bilinear interpolation, as in the author's code. `mnist-colour-unet` meets the size exactly.",
             "The printed SNR is a mean of decibels over the images, which is why 10.27 dB and an MSE of .003709 agree; a ratio of means would read 10.56 dB.",
             "With torch's own initialisation this network stays black (MSE .0422) for many epochs: without batch norm ours starts from other weights, named in its recipe line.",
