@@ -126,7 +126,7 @@ async def test_a_request_leaves_nothing_for_the_garbage_collector(settings):
                 path = f"{url}/denoise"
                 made = await asyncio.to_thread(client.post, path, content=GOOD, headers=PNG)
                 assert made.status_code == 200
-            left = sum(isinstance(thing, Visit) for thing in gc.get_objects())
+            left = sum(type(thing) is Visit for thing in gc.get_objects())
         finally:
             gc.enable()
     assert left <= 2, "but what a connection knows of its last request"
