@@ -50,7 +50,8 @@ function show(catalog) {
 function build(name, catalog) {
   const panel = requestPanel();
   const remember = (values) => {
-    if (current !== name) return;
+    // The address may name the next view already, which is shown only when the browser says so.
+    if (current !== name || place()[0] !== name) return;
     const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== undefined));
     history.replaceState(null, "", `#${name}?${query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`);
   };
