@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from service.manifest import ImageShape
@@ -12,14 +16,43 @@ from tests.toy_graphs import graph
 from tests.toys import _publish
 
 HANG, FAIL = 255, 254
-_FEW = (
-    20_000  # turns of a loop that every run takes, so that none is short enough for the event loop
-)
+# Turns of a loop that every run takes, so that none is short enough for the event loop.
+_FEW = 20_000
+_PIXELS = ["batch", 12, 12, 1]
 
 
-def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) -> Path:
-    """A grey identity of 12x12; a pixel of 255 makes it turn for seconds, one of 254 makes it fail."""
-    pixels = ["batch", 12, 12, 1]
+def faulty(models: Path, name: str = "toy-faulty", *, hang_seconds: float = 10) -> Path:
+    """A grey identity of 12x12; a pixel of 255 makes it hang for about so long, one of 254 fail."""
+    encoder = _encoder(round(hang_seconds / _seconds_per_turn()))
+    decoder = graph(
+        [
+            helper.make_node("Round", ["latents"], ["rounded"]),
+            helper.make_node("Clip", ["rounded", "zero", "white"], ["clipped"]),
+            helper.make_node("Cast", ["clipped"], ["images"], to=TensorProto.UINT8),
+        ],
+        ("latents", TensorProto.FLOAT, _PIXELS),
+        [("images", TensorProto.UINT8, _PIXELS)],
+        {"zero": 0, "white": 255},
+    )
+    image = (np.arange(144) % 200).astype(np.uint8).reshape(12, 12, 1)
+    return _publish(
+        models, name, 1, encoder, decoder, ImageShape(height=12, width=12, channels=1), image, image,
+        latent_shape=(12, 12, 1), psnr=5.0, corruption=None, abilities=("reconstruct", "encode"),
+    )  # fmt: skip
+
+
+@cache
+def _seconds_per_turn() -> float:
+    """On this machine: a hang of so many turns may be too short to be seen on a faster one."""
+    turns = 100_000
+    session = ort.InferenceSession(_encoder(turns).SerializeToString())
+    image = np.full((1, 12, 12, 1), HANG, np.uint8)
+    started = time.perf_counter()
+    session.run(None, {"images": image})
+    return (time.perf_counter() - started) / turns
+
+
+def _encoder(turns: int) -> onnx.ModelProto:
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["going"], ["going_on"]),
@@ -36,7 +69,7 @@ def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) ->
             helper.make_tensor_value_info("after", TensorProto.FLOAT, []),
         ],
     )
-    encoder = graph(
+    return graph(
         [
             helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMax", ["floats"], ["brightest"], keepdims=0),
@@ -51,8 +84,8 @@ def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) ->
             helper.make_node("Add", ["floats", "nothing"], ["sum"]),
             helper.make_node("Add", ["sum", "nothing_else"], ["latents"]),
         ],
-        ("images", TensorProto.UINT8, pixels),
-        [("latents", TensorProto.FLOAT, pixels)],
+        ("images", TensorProto.UINT8, _PIXELS),
+        [("latents", TensorProto.FLOAT, _PIXELS)],
         {
             "hang": HANG,
             "fail": FAIL,
@@ -62,18 +95,3 @@ def faulty(models: Path, name: str = "toy-faulty", *, turns: int = 2_000_000) ->
             "one_zero": np.zeros(1, np.float32),
         },
     )
-    decoder = graph(
-        [
-            helper.make_node("Round", ["latents"], ["rounded"]),
-            helper.make_node("Clip", ["rounded", "zero", "white"], ["clipped"]),
-            helper.make_node("Cast", ["clipped"], ["images"], to=TensorProto.UINT8),
-        ],
-        ("latents", TensorProto.FLOAT, pixels),
-        [("images", TensorProto.UINT8, pixels)],
-        {"zero": 0, "white": 255},
-    )
-    image = (np.arange(144) % 200).astype(np.uint8).reshape(12, 12, 1)
-    return _publish(
-        models, name, 1, encoder, decoder, ImageShape(height=12, width=12, channels=1), image, image,
-        latent_shape=(12, 12, 1), psnr=5.0, corruption=None, abilities=("reconstruct", "encode"),
-    )  # fmt: skip

@@ -91,7 +91,7 @@ def test_ctrl_c_waits_for_no_load_balancer(models):
 
 
 def test_a_run_that_hangs_does_not_keep_it_from_ending(models):
-    faulty(models, turns=10**9)
+    faulty(models, hang_seconds=1000)
     with serving(models, request_timeout=2, lame_duck=0) as server:
         hang = threading.Thread(target=hang_one, args=(server.url,))
         hang.start()

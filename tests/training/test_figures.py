@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from training import charts, comparison, drawings, figures, snapshots, space
-from training.__main__ import main
+from training.cli import main
 from training.corruption import Gaussian
 from training.data import CHECKOUT, Dataset
 from training.drawings import Subject, open_subject

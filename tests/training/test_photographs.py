@@ -14,7 +14,7 @@ from PIL import Image
 from service import manifest, quality
 from service.model import Model
 from training import data, recipes, residuals, sweep
-from training.__main__ import main
+from training.cli import main
 from training.corruption import Clean, Gaussian, GaussianUpTo
 from training.crops import Crops
 from training.data import Dataset

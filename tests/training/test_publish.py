@@ -13,8 +13,8 @@ from service import manifest, quality
 from service.manifest import Manifest
 from service.model import Model
 from training import linear, pca
-from training.__main__ import main
 from training.classify import CLASSIFIERS, classify
+from training.cli import main
 from training.corruption import Gaussian, GaussianUpTo
 from training.data import Dataset
 from training.loop import train

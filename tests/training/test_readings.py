@@ -21,8 +21,8 @@ from training import (
     standardised,
     sweep,
 )
-from training.__main__ import main
 from training.classify import Classifier
+from training.cli import main
 from training.data import Dataset, Images, Split
 from training.loop import train
 from training.publish import publish

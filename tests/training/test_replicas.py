@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training import replicas, report
-from training.__main__ import main
+from training.cli import main
 from training.data import Dataset
 from training.errors import DeadRun
 from training.loop import Trained, train

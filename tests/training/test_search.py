@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from training import data, kernel, loop, report, searching, trials
-from training.__main__ import main
+from training.cli import main
 from training.data import Dataset, Split
 from training.errors import TrainingError
 from training.journal import Journal

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.training.test_networks import SHAPES
-from training.__main__ import main
+from training.cli import main
 from training.data import Dataset, Images
 from training.errors import DataError
 from training.loop import train
