@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -26,6 +27,9 @@ from service.turns import Array, Job, Next, Outputs, Part, Run, Turns
 
 # A run may take so many times longer than runs of its size did before it is overdue.
 _SLACK = 4.0
+
+# Windows has no such call.
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 class Batcher:
@@ -235,18 +239,23 @@ class Batcher:
             began = time.perf_counter()
             outputs = self._function(batch)
             return outputs, time.perf_counter() - began
-        done, seconds = list[Outputs](), 0.0
-        for i in range(0, len(batch), size):
-            if i:
+        whole, done, seconds = tuple[Array, ...](), 0, 0.0
+        while done < len(batch):
+            if done:
+                # Where the event loop waits for this core, it has it now, not some slices later.
+                _give_way()
                 late = time.monotonic() >= job.deadline
                 if late or job.answer.done() or self._turns.others_wait():
                     break
             began = time.perf_counter()
-            done.append(self._function(batch[i : i + size]))
+            outputs = self._function(batch[done : done + size])
+            if not done:
+                whole = tuple(np.empty((len(batch), *x.shape[1:]), x.dtype) for x in outputs)
+            for place, output in zip(whole, outputs, strict=True):
+                place[done : done + size] = output  # while it is in the processor's caches
             seconds += time.perf_counter() - began
-        if len(done) == 1:
-            return done[0], seconds
-        return tuple(map(np.concatenate, zip(*done, strict=True))), seconds
+            done += len(outputs[0])
+        return tuple(made[:done] for made in whole), seconds
 
 
 def _was_answered(job: Job) -> bool:

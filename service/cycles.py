@@ -22,6 +22,7 @@ from service.heads import Head
 from service.problems import problem
 
 Header = tuple[bytes, bytes]
+Parts = Sequence[bytes | memoryview]  # of a body, which is sent without joining them
 
 _LINE = b"%b: %b\r\n"
 # What would end a header's line, or is in no header's value (RFC 9110, 5.5); a tab may be.
@@ -135,7 +136,7 @@ class Cycle(RequestResponseCycle):
         else:
             raise RuntimeError(f"unexpected ASGI message {message['type']!r}")
 
-    def answer(self, lines: bytes, body: bytes) -> bool:
+    def answer(self, lines: bytes, parts: Parts) -> bool:
         """Writes a whole good answer: its headers' lines, its length among them, and its body.
 
         False where it must be sent in order, since the caller is slow to read.
@@ -149,10 +150,10 @@ class Cycle(RequestResponseCycle):
         if closes:
             self.keep_alive = False
         end = _CLOSE if not (self.keep_alive or closes) else _END
-        if len(body) < _SMALL:
-            self.transport.write(b"".join((_GOOD, common, lines, end, body)))
+        if len(parts[-1]) < _SMALL:
+            self.transport.write(b"".join((_GOOD, common, lines, end, *parts)))
         else:
-            self.transport.writelines((_GOOD, common, lines, end, body))
+            self.transport.writelines((_GOOD, common, lines, end, *parts))
         self._complete()
         return True
 

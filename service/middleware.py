@@ -91,7 +91,7 @@ class Observe:
             response = await route.answer(VerbRequest(scope, receive))
             if cycle is not None and isinstance(response, Whole):
                 self._complete(visit, scope)
-                if cycle.answer(response.lines + visit.lines(), response.body):
+                if cycle.answer(response.lines + visit.lines(), response.parts):
                     visit.status = 200
                     return
             await response(scope, receive, self._observed(visit, scope, send))

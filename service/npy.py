@@ -146,7 +146,13 @@ def _four_axes(array: NDArray[Any]) -> NDArray[Any]:
 
 def write(array: NDArray[Any]) -> bytes:
     """The array as `.npy` bytes, for `numpy.load`."""
-    return b"".join((_written(array.shape, array.dtype), np.ascontiguousarray(array).data))
+    return b"".join(parts(array))
+
+
+def parts(array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    """The same in two: what comes before the array's own bytes, and those as they are in memory."""
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return _written(array.shape, array.dtype), content.data
 
 
 @lru_cache(_REMEMBERED)

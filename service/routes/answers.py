@@ -14,7 +14,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service import images, npy
-from service.cycles import Header, lines_of
+from service.cycles import Header, Parts, lines_of
 from service.errors import NotAcceptable
 from service.images import Images
 from service.routes.keeping import Keeps, flat
@@ -148,29 +148,34 @@ async def pictures(
     assert not isinstance(made, list)  # of several sizes, as `image_kinds` does not offer
     pixels = made.size // (COPYING if kind == NPY else 1)
     if pixels <= INLINE_PIXELS:
-        body = _file(kind, made, columns, kept)
+        parts = _file(kind, made, columns, kept)
     else:
-        body = await aside(_file, kind, made, columns, kept, pixels=pixels)
-    return Whole(body, kind, served, headers)
+        parts = await aside(_file, kind, made, columns, kept, pixels=pixels)
+    return Whole(parts, kind, served, headers)
 
 
-def _file(kind: str, batch: Images, columns: int | None, kept: Keeps) -> bytes:
+def _file(kind: str, batch: Images, columns: int | None, kept: Keeps) -> Parts:
     if kind == NPY:
-        return npy.write(np.asarray(flat(batch, kept)))
+        return npy.parts(np.asarray(flat(batch, kept)))
     if kind == GIF:
-        return images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS)
+        return (images.encode_gif(batch, milliseconds=_FRAME_MILLISECONDS),)
     sheet = batch[0] if len(batch) == 1 else images.grid(batch, columns=columns)
     longest = images.LONGEST_SIDE[kind]
     if max(sheet.shape) > longest:
         raise NotAcceptable(f"{kind} has room for {longest} pixels a side: take {PNG}")
-    return images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None)
+    return (images.encode(sheet, kind, kept[0] if kept and len(batch) == 1 else None),)
+
+
+def array(made: Rows, served: Served) -> Response:
+    """Rows of one shape as npy."""
+    return Whole(npy.parts(np.asarray(made)), NPY, served)
 
 
 def binary(
     kind: str, body: bytes, served: Served, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A binary answer; what JSON would say beside it travels in headers."""
-    return Whole(body, kind, served, headers)
+    return Whole((body,), kind, served, headers)
 
 
 class Whole(Response):
@@ -180,18 +185,30 @@ class Whole(Response):
     """
 
     status_code, background = 200, None
-    body: bytes
 
     def __init__(
-        self, body: bytes, kind: str, served: Served, more: Mapping[str, str] | None = None
+        self,
+        parts: Parts,
+        kind: str,
+        served: Served,
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        self.body = body
-        self.lines = b"content-length: %d\r\n%b" % (len(body), _lines(kind, served.names))
+        """`parts` are what the body is, one after the other."""
+        self.parts = parts
+        self.lines = b"content-length: %d\r\n%b" % (
+            sum(map(len, parts)),
+            _lines(kind, served.names),
+        )
         if more:
             headers = [
                 (name.lower().encode(), value.encode("latin-1")) for name, value in more.items()
             ]
             self.lines += lines_of(headers)
+
+    @cached_property
+    def body(self) -> bytes:  # type: ignore[override]
+        """The same as one, for whoever is between us and the connection."""
+        return b"".join(self.parts)
 
     @cached_property
     def raw_headers(self) -> list[Header]:  # type: ignore[override]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from service import npy
 from service.catalog import AUTO
 from service.errors import TooLarge, Unprocessable
 from service.routes import answers, documents
@@ -49,7 +47,7 @@ async def encode(
     kind = answers.negotiate(request, kinds, sent=upload.kind, lacking=lacking)
     columns = await run_each(request, served, "encode", taken)
     if kind == answers.NPY:
-        return answers.binary(kind, npy.write(np.asarray(columns[0])), served)
+        return answers.array(columns[0], served)
     answer = EncodeAnswer(
         model=answers.model_name(served),
         latents=await answers.lists(columns[0]),
@@ -112,7 +110,7 @@ async def classify(
     kind = answers.negotiate(request, (answers.JSON, answers.NPY), sent=upload.kind)
     (rows,) = await run_each(request, served, "classify", taken)
     if kind == answers.NPY:
-        return answers.binary(kind, npy.write(np.asarray(rows)), served)
+        return answers.array(rows, served)
     classes = served.manifest.classes
     answer = ClassifyAnswer(
         model=answers.model_name(served),

@@ -205,23 +205,25 @@ async def test_a_caller_that_asks_first_and_is_refused_is_not_told_to_send():
 LINES = b"content-length: 3\r\nx-a: b\r\n"
 
 
-def whole(lines=LINES, content=b"abc", *, default=(), **options) -> tuple[Wire, Cycle, bool]:
+def whole(lines=LINES, parts=(b"abc",), *, default=(), **options) -> tuple[Wire, Cycle, bool]:
     """A cycle that was given a whole answer, and whether it took it."""
     wire = Wire()
     flow = FlowControl(wire)
     cycle = Cycle({"type": "http", "method": "POST"}, wire, flow, list(default), lambda: None)
     for name, value in options.items():
         setattr(flow if name == "write_paused" else cycle, name, value)
-    return wire, cycle, cycle.answer(lines, content)
+    return wire, cycle, cycle.answer(lines, parts)
 
 
 @pytest.mark.parametrize("default", [(), [(b"date", b"today")], [(b"connection", b"close")]])
 @pytest.mark.parametrize("keep_alive", [True, False])
-@pytest.mark.parametrize("size", [3, 100_000])
-def test_a_whole_answer_is_written_as_one_that_is_sent_in_order(default, keep_alive, size):
-    content, headers = b"a" * size, [(b"content-length", b"%d" % size), (b"x-a", b"b")]
-    expected, _ = answered(start(*headers), body(content), keep_alive=keep_alive, default=default)
-    wire, cycle, taken = whole(lines_of(headers), content, default=default, keep_alive=keep_alive)
+@pytest.mark.parametrize("sizes", [[3], [100_000], [128, 100_000], [128, 3]])
+def test_a_whole_answer_is_written_as_one_that_is_sent_in_order(default, keep_alive, sizes):
+    parts = [memoryview(b"a" * size) for size in sizes]
+    headers = [(b"content-length", b"%d" % sum(sizes)), (b"x-a", b"b")]
+    content = body(b"".join(parts))
+    expected, _ = answered(start(*headers), content, keep_alive=keep_alive, default=default)
+    wire, cycle, taken = whole(lines_of(headers), parts, default=default, keep_alive=keep_alive)
     assert taken
     assert cycle.response_complete
     assert (wire.written, wire.closed) == (expected.written, expected.closed)
