@@ -92,7 +92,7 @@ async def test_a_large_request_is_split_and_comes_back_whole_and_in_order(execut
 async def test_between_the_slices_of_a_run_the_event_loop_has_the_core(executor, monkeypatch):
     recorder, order = Recorder(), []
     monkeypatch.setattr(batching, "_give_way", lambda: order.append(len(recorder.sizes)))
-    images = np.arange(6 * 49_152, dtype=np.uint16).reshape(6, -1)  # so large that two are a slice
+    images = np.repeat(batch(*range(6)), 49_152, axis=1)  # so large that two are a slice
     run = await made(recorder, executor, max_batch=64).submit(images)
     assert (recorder.sizes, order) == ([2, 2, 2], [1, 2])
     np.testing.assert_array_equal(run.outputs[0], images + 1)
