@@ -89,7 +89,7 @@ of their own. The load comes from a process of its own on a core of its own
 interleaved rounds of {seconds:g} s; ± is half of the range over the rounds, or between the
 quartiles of turns. The machine's load before the first round was {load_before}: compare within a
 table only.
-
+{again}
 Versions: {versions}.
 {skipped}
 ## What was promised
@@ -142,6 +142,9 @@ def page(figures: Mapping[str, Any]) -> str:
         **{name: figures[name] for name in ("date", "commit", "rounds", "seconds", "turns")},
         versions=", ".join(sorted(set(figures["versions"].values()))),
         skipped="".join(f"Left out: {name} ({why}).\n" for name, why in figures["skipped"].items()),
+        again="".join(
+            f"Measured again: {name} ({when}).\n" for name, when in figures.get("again", {}).items()
+        ),
         promises="\n".join(_promise(*promise) for promise in ratios(figures).values()),
         notes=f"{_NOTES.read_text()}\n" if _NOTES.exists() else "",
         singles="\n".join(

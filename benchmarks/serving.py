@@ -11,6 +11,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report, workloads
 from benchmarks.contenders import FLOOR, NAIVE, OURS, PEERS, Contender
@@ -21,6 +22,7 @@ from benchmarks.workloads import Bench
 
 FIGURES = ROOT / "benchmarks" / "figures.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
+_WORKLOADS = ("singles", "batches", "mixed", "rest")
 
 
 def main() -> None:
@@ -31,7 +33,8 @@ def main() -> None:
         raise SystemExit("two cores are needed: one for the server, one for the load")
     load = workloads.at_rest_load()
     contenders, skipped = [FLOOR, OURS, NAIVE], dict[str, str]()
-    for peer in (peer for peer in PEERS if peer.name in options.peers):
+    wanted = options.peers if "singles" in options.only else ()
+    for peer in (peer for peer in PEERS if peer.name in wanted):
         reason = peer.install()
         if reason:
             skipped[peer.name] = reason
@@ -41,16 +44,18 @@ def main() -> None:
     with client(cores[1:2]) as pool:
         bench = Bench(pool, cores[:1], options.port, options.seconds)
         for number in range(options.rounds):
-            _singles(bench, [c for c in contenders if not c.busy], skipped)
-            for contender in contenders:
-                if contender.busy:
-                    _singles(bench, [contender], skipped)
-            for model in (DIGITS_MODEL, COLOURS_MODEL):
-                workloads.raw(bench, model)
-                for contender in (OURS, NAIVE):
-                    workloads.batches(bench, contender, model)
-            workloads.mixed(bench)
-            workloads.rest(bench)
+            if "singles" in options.only:
+                _singles(bench, [c for c in contenders if not c.busy], skipped)
+                for contender in contenders:
+                    if contender.busy:
+                        _singles(bench, [contender], skipped)
+            if "batches" in options.only:
+                for model in (DIGITS_MODEL, COLOURS_MODEL):
+                    workloads.batches(bench, (OURS, NAIVE), model)
+            if "mixed" in options.only:
+                workloads.mixed(bench)
+            if "rest" in options.only:
+                workloads.rest(bench)
             print(f"round {number + 1} of {options.rounds} done, {time.strftime('%H:%M:%S')}")
     figures = {
         "hardware": {
@@ -71,6 +76,8 @@ def main() -> None:
             name: [float(f"{x:.5g}") for x in values] for name, values in bench.found.items()
         },
     }
+    if set(options.only) < set(_WORKLOADS):
+        figures = _renewed(json.loads(FIGURES.read_text()), figures, options.only)
     path = Path(options.out) if options.out else FIGURES
     path.write_text(json.dumps(figures, indent=1) + "\n")
     if not options.out:
@@ -87,6 +94,15 @@ def _singles(bench: Bench, contenders: list[Contender], skipped: dict[str, str])
         print(f"skipped {name}: {error}")
 
 
+def _renewed(
+    before: dict[str, Any], figures: dict[str, Any], workloads_: list[str]
+) -> dict[str, Any]:
+    """Figures of before with some workloads' measured again; what was measured when is kept."""
+    what = f"{figures['date']}, commit {figures['commit']}"
+    again = before.get("again", {}) | dict.fromkeys(sorted(workloads_), what)
+    return before | {"found": before["found"] | figures["found"], "again": again}
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -94,6 +110,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8390)
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="*", choices=names, default=names, help="default: all")
+    parser.add_argument(
+        "--only", nargs="+", choices=_WORKLOADS, default=list(_WORKLOADS),
+        help="measure these again, and keep the other figures",
+    )  # fmt: skip
     parser.add_argument("--out", help="write the figures here, and no page")
     return parser.parse_args()
 

@@ -75,11 +75,16 @@ class Bench:
         )
         return job.result()
 
-    def open(self, server: Running, requests: Sequence[Request], **options: Any) -> Measured:  # noqa: ANN401
-        """An open loop from the client's process."""
-        job = self.client.submit(
-            open_loop, server.address, requests, seconds=self.seconds, **options
-        )
+    def open(
+        self,
+        server: Running,
+        requests: Sequence[Request],
+        share: float = 1.0,
+        **options: Any,  # noqa: ANN401
+    ) -> Measured:
+        """An open loop from the client's process, for so much of the usual time."""
+        seconds = share * self.seconds
+        job = self.client.submit(open_loop, server.address, requests, seconds=seconds, **options)
         return job.result()
 
 
@@ -156,23 +161,31 @@ def check(server: Running, requests: Sequence[Request]) -> None:
             )
 
 
-def batches(bench: Bench, contender: Contender, model: str) -> None:
-    """256 images as uint8 npy in and out over 8 connections."""
-    request = contender.batch(model)
-    with bench.up(contender, request, model) as server:
-        bench.closed(server, [request], 8)
-        measured = bench.closed(server, [request], 8)
-        bench.note(f"{contender.name}/{model}/rate", measured.answered / measured.seconds)
-        bench.note(f"{contender.name}/{model}/failed", measured.failed)
+def batches(bench: Bench, contenders: Sequence[Contender], model: str) -> None:
+    """256 images as uint8 npy in and out over 8 connections, the contenders and `raw` in turn."""
+    with ExitStack() as stack:
+        servers = list[tuple[Running, list[Request]]]()
+        for place, contender in enumerate(contenders):
+            requests = [contender.batch(model)]
+            server = stack.enter_context(bench.up(contender, requests[0], model, place))
+            bench.closed(server, requests, 8)  # warms up
+            servers.append((server, requests))
+        for _ in range(TURNS):
+            raw(bench, model, 2 / TURNS)
+            for server, requests in servers:
+                measured = bench.closed(server, requests, 8, 2 / TURNS)
+                name = f"{server.name}/{model}"
+                bench.note(f"{name}/rate", measured.answered / measured.seconds)
+                bench.note(f"{name}/failed", measured.failed)
 
 
-def raw(bench: Bench, model: str) -> None:
+def raw(bench: Bench, model: str, share: float) -> None:
     """The same without a server, on the same core, in slices of the best size."""
     cores = ",".join(map(str, bench.cores))
     folder = str(payloads.folder(model))
     command = ["taskset", "--cpu-list", cores, sys.executable, "-m", "benchmarks.raw", folder]
     answer = subprocess.run(
-        [*command, str(bench.seconds)],
+        [*command, str(share * bench.seconds)],
         capture_output=True,
         text=True,
         check=True,
@@ -183,7 +196,10 @@ def raw(bench: Bench, model: str) -> None:
 
 
 def mixed(bench: Bench) -> None:
-    """Singles alone, and with a tenth of requests of 256 among them: at half of what it carries."""
+    """Singles alone, and with a tenth of requests of 256 among them: at half of what it carries.
+
+    In turn, since a percentile of a few seconds is what the machine did in those seconds.
+    """
     alone, large = OURS.singles(), OURS.batch(payloads.DIGITS_MODEL)
     with bench.up(OURS, alone[0]) as server:
         bench.closed(server, [*alone, large], 8)
@@ -196,14 +212,20 @@ def mixed(bench: Bench) -> None:
         }
         rate = 0.5 / (0.9 * each["single"] + 0.1 * each["batch"])
         bench.note("ours/mixed/rate", rate)
-        quiet = bench.open(server, alone, rate=0.9 * rate, connections=64)
         weights = [0.9 / len(alone)] * len(alone) + [0.1]
-        busy = bench.open(server, [*alone, large], rate=rate, connections=64, weights=weights)
-        for name, measured in (("alone", quiet), ("mixed", busy)):
+        latencies: dict[str, list[float]] = {"alone": [], "mixed": []}
+        for _ in range(TURNS):
+            quiet = bench.open(server, alone, 2 / TURNS, rate=0.9 * rate, connections=64)
+            busy = bench.open(
+                server, [*alone, large], 2 / TURNS, rate=rate, connections=64, weights=weights
+            )
+            latencies["alone"] += quiet.latencies["single"]
+            latencies["mixed"] += busy.latencies["single"]
+            bench.note("ours/mixed/failed", quiet.failed + busy.failed)
+        for name, found in latencies.items():
             for percent in (50, 99):
-                value = percentile(measured.latencies["single"], percent) * 1000
+                value = percentile(found, percent) * 1000
                 bench.note(f"ours/mixed/{name}/p{percent}_ms", value)
-        bench.note("ours/mixed/failed", quiet.failed + busy.failed)
 
 
 def rest(bench: Bench, *, seconds: float = 5.0) -> None:
