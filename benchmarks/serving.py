@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,7 @@ def main() -> None:
     with client(cores[1:2]) as pool:
         bench = Bench(pool, cores[:1], options.port, options.seconds)
         for number in range(options.rounds):
-            if "singles" in options.only:
-                _singles(bench, [c for c in contenders if not c.busy], skipped)
-                for contender in contenders:
-                    if contender.busy:
-                        _singles(bench, [contender], skipped)
-            if "batches" in options.only:
-                for model in (DIGITS_MODEL, COLOURS_MODEL):
-                    workloads.batches(bench, (OURS, NAIVE), model)
-            if "mixed" in options.only:
-                workloads.mixed(bench)
-            if "rest" in options.only:
-                workloads.rest(bench)
+            _round(bench, contenders, skipped, options.only)
             print(f"round {number + 1} of {options.rounds} done, {time.strftime('%H:%M:%S')}")
     figures = {
         "hardware": {
@@ -83,6 +73,23 @@ def main() -> None:
     if not options.out:
         PAGE.write_text(report.page(figures))
     print(report.page(figures))
+
+
+def _round(
+    bench: Bench, contenders: list[Contender], skipped: dict[str, str], only: Collection[str]
+) -> None:
+    if "singles" in only:
+        _singles(bench, [c for c in contenders if not c.busy], skipped)
+        for contender in contenders:
+            if contender.busy:
+                _singles(bench, [contender], skipped)
+    if "batches" in only:
+        for model in (DIGITS_MODEL, COLOURS_MODEL):
+            workloads.batches(bench, (OURS, NAIVE), model)
+    if "mixed" in only:
+        workloads.mixed(bench)
+    if "rest" in only:
+        workloads.rest(bench)
 
 
 def _singles(bench: Bench, contenders: list[Contender], skipped: dict[str, str]) -> None:

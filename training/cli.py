@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from training.classify import CLASSIFIERS, can_classify, classify
 from training.errors import TrainingError
 from training.loop import Trained, restore
 from training.members import Member
-from training.networks import Pca
+from training.networks import Pca, Shape
 from training.progress import trained
 from training.publish import publish
 from training.recipes import RECIPES, Recipe
@@ -105,8 +106,9 @@ def _parser() -> argparse.ArgumentParser:
             )  # fmt: skip
             command.add_argument(
                 "--together", action="store_true",
-                help="several seeds at once as one ensemble, where the network allows it; "
-                "pays on a GPU",
+                help="all seeds, or the one, as an ensemble, where the network allows it: faster "
+                "on a GPU and, of convolutions, on a CPU; keeps no outputs of the epochs; --all "
+                "does so where it pays",
             )  # fmt: skip
     return parser
 
@@ -162,21 +164,23 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     chosen = _chosen(options)
     folder = (options.data or "").startswith("folder:")
     where = data.root(None if folder else options.data)
+    shapes: dict[str, Shape] = {}
     # All of them are read before any is trained: an error at 3 a.m. helps nobody.
     for name, tile in dict.fromkeys((recipe.data, recipe.cut.tile) for recipe in chosen):
         dataset = data.load(name, where, tile=tile)
         for recipe in chosen:
             if (recipe.data, recipe.cut.tile) == (name, tile):
                 suitable.check(recipe, dataset)
+                shapes[recipe.name] = dataset.shape
     cores = (os.cpu_count() or 1) if options.all and options.device == "cpu" else 1
     at_once = min(len(chosen), getattr(options, "processes", 1) or cores)
     if at_once > 1:
-        _train_over_processes([recipe.name for recipe in chosen], at_once, options, console)
+        _train_over_processes(chosen, shapes, at_once, options, console)
         return
     for recipe in chosen:
         dataset = data.load(recipe.data, where, tile=recipe.cut.tile)
         runs: dict[int, Trained] = {}
-        if getattr(options, "together", False) and len(options.seed) > 1:
+        if getattr(options, "together", False):
             runs = _train_together(recipe, dataset, options, console)
         for seed in options.seed if not runs else ():
             runs[seed] = _train_one(recipe, dataset, seed, options, console)
@@ -189,16 +193,30 @@ def _train(options: argparse.Namespace, console: Console) -> None:
 
 
 def _train_over_processes(
-    names: list[str], at_once: int, options: argparse.Namespace, console: Console
+    chosen: Sequence[Recipe],
+    shapes: Mapping[str, Shape],
+    at_once: int,
+    options: argparse.Namespace,
+    console: Console,
 ) -> None:
     """Each model by a command of its own; one that fails does not keep the others from theirs."""
-    costs = processes.longest_first(names, options.models)
+    costs = processes.longest_first((recipe.name for recipe in chosen), options.models)
+    together = {
+        recipe.name
+        for recipe in chosen
+        if options.together or ensemble.pays(recipe, shapes[recipe.name], options.device)
+        if ensemble.fits(recipe, shapes[recipe.name])
+    }
     same = ["--models", str(options.models), "--runs", str(options.runs), "--threads", "1",
             "--device", options.device, "--seed", *map(str, options.seed)]  # fmt: skip
     same += ["--data", options.data] if options.data else []
     same += ["--epochs", str(options.epochs)] if options.epochs else []
     same += ["--bf16"] if options.bf16 else []
-    jobs = {name: ["train", name, *same, "--processes", "1"] for name in costs}
+    same += ["--processes", "1"]
+    jobs = {
+        name: ["train", name, *same, *(["--together"] if name in together else [])]
+        for name in costs
+    }
     logs, failed = options.runs / "logs", []
     with Progress(console=console) as progress:
         task = progress.add_task(f"{len(jobs)} models", total=sum(costs.values()) or None)
@@ -216,7 +234,7 @@ def _train_together(
     """All seeds as one ensemble; those that died are left out, with a word."""
     members = [Member(recipe, seed) for seed in options.seed]
     with Progress(console=console) as progress:
-        name = f"{recipe.name}, {len(members)} seeds"
+        name = f"{recipe.name} seed {', '.join(map(str, options.seed))}"
         task = progress.add_task(name, total=recipe.epochs * len(members))
         runs = ensemble.train(
             members, dataset, device=options.device, checkpoints=options.runs / "together",

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training import processes
+import pytest
+
+from training import fused, processes, suitable
 from training.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -41,12 +43,33 @@ def test_models_are_trained_over_processes(small_mnist: Path, tmp_path: Path) ->
         assert (tmp_path / "models" / name / "1" / "model.json").exists()
 
 
-def test_several_seeds_train_as_one_ensemble(small_mnist: Path, tmp_path: Path) -> None:
+def test_all_has_convolutions_trained_as_ensembles_where_that_pays(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, list[str]] = {}
+    monkeypatch.setattr(processes, "run", lambda _c, jobs, *_: (found.update(jobs), [])[1])
+    monkeypatch.setattr(suitable, "check", lambda *_: None)  # of few images
+    names = ["mnist-conv-6", "mnist-mlp-8", "mnist-unet-denoise"]
+    arguments = ["--data", str(small_mnist), "--runs", str(tmp_path), "--processes", "2"]
+    for pays in (True, False):
+        monkeypatch.setattr(fused, "fits", lambda *_, pays=pays, **_bf16: pays)
+        assert main(["train", *names, *arguments]) == 0
+        together = {name for name, job in found.items() if "--together" in job}
+        assert together == ({"mnist-conv-6", "mnist-mlp-8"} if pays else set())
+    assert main(["train", *names, *arguments, "--together"]) == 0
+    assert {name for name, job in found.items() if "--together" in job} == set(names[:2])
+
+
+@pytest.mark.parametrize("seeds", [["0"], ["0", "1"]])
+def test_one_seed_or_several_train_as_one_ensemble(
+    small_mnist: Path, tmp_path: Path, seeds: list[str]
+) -> None:
     status = main([
-        "train", "mnist-mlp-8", "--seed", "0", "1", "--together", "--data", str(small_mnist),
+        "train", "mnist-mlp-8", "--seed", *seeds, "--together", "--data", str(small_mnist),
         "--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs"), "--epochs", "2",
     ])  # fmt: skip
     assert status == 0
     card = json.loads((tmp_path / "models" / "mnist-mlp-8" / "1" / "model.json").read_text())
     assert card["provenance"]["epochs"] == 2
-    assert any(score["seeds"] == 2 for score in card["scores"])
+    assert any(score["seeds"] == len(seeds) for score in card["scores"])
+    assert list((tmp_path / "runs" / "together").iterdir())
