@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -217,13 +218,15 @@ def _train_over_processes(
         name: ["train", name, *same, *(["--together"] if name in together else [])]
         for name in costs
     }
-    logs, failed = options.runs / "logs", []
+    logs, failed, started = options.runs / "logs", [], time.monotonic()
     with Progress(console=console) as progress:
         task = progress.add_task(f"{len(jobs)} models", total=sum(costs.values()) or None)
         for name, status in processes.run(main, jobs, logs, at_once):
             progress.advance(task, costs[name])
             console.print(f"{name}: " + (f"failed, see {logs / name}.log" if status else "done"))
             failed += [name] if status else []
+    minutes = (time.monotonic() - started) / 60
+    console.print(f"{len(jobs) - len(failed)} of {len(jobs)} models in {minutes:.1f} minutes")
     if failed:
         raise TrainingError(f"{len(failed)} of {len(jobs)} models failed: {', '.join(failed)}")
 
