@@ -166,10 +166,8 @@ def closed_loop(
                 connection = peers[number]
                 if not _advance(connection, events, measured):
                     continue
-                if connection.number != number:  # it was renewed
-                    del peers[number]
-                    peers[connection.number] = connection
-                    places[connection.number] = places.pop(number)
+                _file_again(peers, number)
+                places[connection.number] = places.pop(number)
                 if time.perf_counter() < end:
                     ask(connection)
                 else:
@@ -224,9 +222,7 @@ def open_loop(
                 if _advance(connection, events, measured):
                     busy -= 1
                     free.append(connection)
-                    if connection.number != number:
-                        del peers[number]
-                        peers[connection.number] = connection
+                    _file_again(peers, number)
             if now > seconds + 30:
                 break
         measured.seconds = time.perf_counter() - started
@@ -245,9 +241,13 @@ def _open(peers: dict[int, _Connection], request: Request, poll: select.epoll) -
             connection = peers[number]
             if _advance(connection, events, Measured()):
                 unanswered.discard(number)
-                if connection.number != number:  # it was renewed
-                    del peers[number]
-                    peers[connection.number] = connection
+                _file_again(peers, number)
+
+
+def _file_again(peers: dict[int, _Connection], number: int) -> None:
+    """A connection that was renewed has another number."""
+    connection = peers.pop(number)
+    peers[connection.number] = connection
 
 
 def _advance(connection: _Connection, events: int, measured: Measured) -> bool:

@@ -102,11 +102,11 @@ def _singles(bench: Bench, contenders: list[Contender], skipped: dict[str, str])
 
 
 def _renewed(
-    before: dict[str, Any], figures: dict[str, Any], workloads_: list[str]
+    before: dict[str, Any], figures: dict[str, Any], only: Collection[str]
 ) -> dict[str, Any]:
     """Figures of before with some workloads' measured again; what was measured when is kept."""
     what = f"{figures['date']}, commit {figures['commit']}"
-    again = before.get("again", {}) | dict.fromkeys(sorted(workloads_), what)
+    again = before.get("again", {}) | dict.fromkeys(sorted(only), what)
     return before | {"found": before["found"] | figures["found"], "again": again}
 
 

@@ -214,10 +214,11 @@ def mixed(bench: Bench) -> None:
         bench.note("ours/mixed/rate", rate)
         weights = [0.9 / len(alone)] * len(alone) + [0.1]
         latencies: dict[str, list[float]] = {"alone": [], "mixed": []}
-        for _ in range(TURNS):
-            quiet = bench.open(server, alone, 2 / TURNS, rate=0.9 * rate, connections=64)
+        for turn in range(TURNS):
+            usual: dict[str, Any] = {"connections": 64, "seed": turn}  # not the same arrivals again
+            quiet = bench.open(server, alone, 2 / TURNS, rate=0.9 * rate, **usual)
             busy = bench.open(
-                server, [*alone, large], 2 / TURNS, rate=rate, connections=64, weights=weights
+                server, [*alone, large], 2 / TURNS, rate=rate, weights=weights, **usual
             )
             latencies["alone"] += quiet.latencies["single"]
             latencies["mixed"] += busy.latencies["single"]

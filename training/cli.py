@@ -205,8 +205,8 @@ def _train_over_processes(
     together = {
         recipe.name
         for recipe in chosen
-        if options.together or ensemble.pays(recipe, shapes[recipe.name], options.device)
         if ensemble.fits(recipe, shapes[recipe.name])
+        and (options.together or ensemble.pays(recipe, shapes[recipe.name], options.device))
     }
     same = ["--models", str(options.models), "--runs", str(options.runs), "--threads", "1",
             "--device", options.device, "--seed", *map(str, options.seed)]  # fmt: skip

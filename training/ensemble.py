@@ -56,7 +56,7 @@ def fits(recipe: Recipe, shape: Shape) -> bool:
 
 
 def pays(recipe: Recipe, shape: Shape, device: str) -> bool:
-    """Whether its networks, with Adam, are trained faster in an ensemble than one by one."""
+    """Whether its networks are trained faster in an ensemble than one by one."""
     net = recipe.net(shape)
     return stacks(net) and (device != "cpu" or fused.fits(net, device, bf16=recipe.bf16))
 
