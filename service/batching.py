@@ -5,7 +5,7 @@ batcher has at most one run in flight, and all batchers share the inference thre
 flooded model holds one thread and no more. Short runs are made where they are, between two turns
 of the event loop: two threads of one interpreter hinder each other more than they help then. A
 run of several slices is for a thread, on a single core too: between two slices the loop would find
-nothing of what it needs in the processor's caches, eight times in a request of 256 digits.
+nothing of what it needs in the processor's caches, and that with every slice.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 
 from service.backlog import Backlog
 from service.errors import Overloaded
+from service.lull import Lull
 from service.statistics import Statistics
 from service.turns import Array, Job, Next, Outputs, Part, Run, Turns
 
@@ -44,14 +45,22 @@ class Batcher:
         backlog: Backlog,
         seconds_per_byte: float = 0.0,
         in_place: bool = True,
+        lull: Lull | None = None,
     ) -> None:
-        """`in_place=False` has the executor make every run, however short."""
+        """`in_place=False` has the executor make every run, however short.
+
+        `lull` is of all that share the executor; without it, of this batcher alone.
+        """
         self._function = function
         self._executor = executor
         self.backlog = backlog
         self.statistics = Statistics()
         self._turns = Turns(
-            max_batch=max_batch, backlog=backlog, statistics=self.statistics, in_place=in_place
+            max_batch=max_batch,
+            backlog=backlog,
+            statistics=self.statistics,
+            in_place=in_place,
+            lull=lull or Lull(),
         )
         self._loop: asyncio.AbstractEventLoop | None = None  # while something runs or waits
         self._seconds_per_byte = 0.0  # from one run to the next: what the backlog counts with
@@ -220,9 +229,7 @@ class Batcher:
             count = len(outputs[0])
             split = time.perf_counter() - inferred
             self.statistics.ran(count, join, infer, split)
-            # Slow runs, where other processes had the processor, say little: it rises slowly.
-            turns = self._turns
-            turns.pace = min(1.02 * turns.pace, infer / (count * first.job.size))
+            self._turns.pace.learn(size, first.job.size, infer, ran=count)
             return results
         finally:
             self._due = math.inf

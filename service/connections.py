@@ -21,8 +21,9 @@ from service.heads import Head, Heads
 from service.lateness import Timed
 from service.lingering import Lingering
 
-# Bytes of a body that may wait for the rest of it, as many as in uvicorn.
-_MUCH = 2**16
+# Bytes of a body that may wait for the rest of it. uvloop brings 256,000 at a time, so that fewer
+# would be held all the same, and only have the application woken with every packet.
+_MUCH = 2**18
 # Requests that a peer may send ahead of their answers; uvicorn itself would queue any number.
 _MOST_PIPELINED = 32
 

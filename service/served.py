@@ -17,6 +17,7 @@ from service.admission import admit
 from service.backlog import Backlog
 from service.batching import Batcher
 from service.large import LargeImages, is_large
+from service.lull import Lull
 from service.model import Model
 from service.progress import Progress
 from service.rows import Rows
@@ -41,7 +42,13 @@ class Served:
     """One admitted version of a model, behind its queues."""
 
     def __init__(
-        self, folder: Path, executor: Executor, settings: Settings, *, tiling: Executor
+        self,
+        folder: Path,
+        executor: Executor,
+        settings: Settings,
+        *,
+        tiling: Executor,
+        lull: Lull,
     ) -> None:
         self.manifest, model, self.golden = admit(folder, settings)
         self._channelwise = self.manifest.image.channelwise
@@ -75,6 +82,7 @@ class Served:
                 backlog=self.backlog,
                 seconds_per_byte=seconds_per_byte,
                 in_place=settings.device == "cpu",
+                lull=lull,
             )
             for verb, function in verbs.items()
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from service import cores
 from service.backlog import Backlog
 from service.errors import DeadlineExceeded
+from service.lull import Lull
+from service.pace import Pace
 from service.statistics import Statistics
 
 Array = NDArray[Any]
@@ -23,10 +24,12 @@ Outputs = tuple[Array, ...]
 MOST_NUMBERS = 4_000_000
 
 # A large request runs in turns with the small ones that come meanwhile: so long at a time, but
-# no fewer images than a network runs best with (64 of 28x28, or 32 of 32x32 in colour;
+# no fewer images than most networks run best with (64 of 28x28, or 32 of 32x32 in colour;
 # `benchmarks.raw`), which always fit in one run.
 _TURN_SECONDS = 0.0005
 _BEST_NUMBERS = 96 * 32 * 32
+# Where no small one came lately, a slice may take so long, if the network runs best so.
+_CALM_TURN_SECONDS = 0.004
 
 # What is over so soon keeps the event loop from its work for less time than another thread would,
 # which takes the interpreter's lock at every step.
@@ -99,7 +102,13 @@ class Turns:
     """The queue: small requests and large ones, each in the order in which they came."""
 
     def __init__(
-        self, *, max_batch: int, backlog: Backlog, statistics: Statistics, in_place: bool
+        self,
+        *,
+        max_batch: int,
+        backlog: Backlog,
+        statistics: Statistics,
+        in_place: bool,
+        lull: Lull,
     ) -> None:
         self._max_batch = max_batch
         self._few = max_batch // 8
@@ -109,14 +118,19 @@ class Turns:
         self._sort = 0  # whose turn it is where the two cannot run together
         self._statistics = statistics
         self.backlog = backlog
-        self.pace = math.inf  # seconds a byte takes in the function itself, undisturbed
+        self.pace = Pace()
+        self._lull = lull
 
     def add(self, job: Job) -> None:
         """Lets a job wait."""
         count = job.count
         # What is few of a network's best is a quarter of any turn: most requests, and soon seen.
         few = count <= self._few and 8 * job.batch.size <= _BEST_NUMBERS
-        (self._small if few or 4 * count <= self._turn(job.batch) else self._large).append(job)
+        if few or 4 * count <= self._turn(job.batch):
+            self._small.append(job)
+            self._lull.last = job.since
+        else:
+            self._large.append(job)
         self.backlog.add(count, count * job.size, job.seconds)
 
     def put_back(self, job: Job, images: Array, count: int) -> None:
@@ -155,6 +169,8 @@ class Turns:
                 return None
             first = large[0]
             turn = self._turn(first.batch)
+            if self._lull.holds():
+                turn = self._calm_turn(first, turn)
             most = max(turn, min(first.left, self._most(first.batch)))
             in_place = self._soon_over(first.batch, turn)
             taken = most - self._take(large, first, most, parts, now)
@@ -222,18 +238,27 @@ class Turns:
         """How many of them run before others have their turn."""
         numbers = batch.size // len(batch) or 1
         most = min(self._max_batch, MOST_NUMBERS // numbers)
-        fast = int(_TURN_SECONDS / (self.pace * numbers * batch.itemsize))
+        fast = int(_TURN_SECONDS / (self.pace.best * numbers * batch.itemsize))
         return power_of_two(min(most, max(_BEST_NUMBERS // numbers, fast)))
+
+    def _calm_turn(self, job: Job, turn: int) -> int:
+        """The same where nobody else comes: as many as the network runs best with."""
+        soon = int(_CALM_TURN_SECONDS / (self.pace.best * job.size))
+        most = min(job.count, self._most(job.batch), soon)
+        counts = [turn]
+        while 2 * counts[-1] <= most:
+            counts.append(2 * counts[-1])
+        return self.pace.fastest(counts, job.size)
 
     def _soon_over(self, batch: Array, turn: int) -> bool:
         """Whether what waits is over sooner than another thread would help with it.
 
-        Where there is but one core it never does, so that only the next run counts there.
+        Where there is but one core it never does, so that only the next slice counts there.
         """
-        size = self.backlog.bytes
+        size, most = self.backlog.bytes, _IN_PLACE_SECONDS
         if _CORES == 1:
-            size = min(size, turn * batch[0].nbytes)
-        return self._may_run_in_place and size * self.pace <= _IN_PLACE_SECONDS
+            size, most = min(size, turn * batch[0].nbytes), _CALM_TURN_SECONDS
+        return self._may_run_in_place and size * self.pace.best <= most
 
     def drop(self, job: Job) -> None:
         """What is left of a job shall never run."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from service import folders, manifest
 from service.errors import ManifestError, NotFound
+from service.lull import Lull
 from service.served import Served
 from service.settings import Settings
 
@@ -31,6 +32,7 @@ class Versions:
         # captures nobody else may ask anything of it.
         threads = settings.threads if settings.device == "cpu" else 1
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._lull = Lull()
         # One tile of a large image at a time: its memory is what counts.
         self._tiling = (
             ThreadPoolExecutor(1, thread_name_prefix="tiling")
@@ -163,7 +165,9 @@ class Versions:
         before = folders.state(folder)
         self._seen[key] = before
         try:
-            served = Served(folder, self._executor, self._settings, tiling=self._tiling)
+            served = Served(
+                folder, self._executor, self._settings, tiling=self._tiling, lull=self._lull
+            )
             self._check_quality(served)
         except ManifestError as error:
             return error

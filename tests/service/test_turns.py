@@ -16,15 +16,33 @@ from hypothesis import strategies as st
 
 from service.backlog import Backlog
 from service.batching import Batcher
+from service.lull import Lull
 from service.statistics import Statistics
 from service.turns import Job, Turns
 
 FOREVER = math.inf
 
 
-def turns(max_batch: int, *, in_place: bool) -> Turns:
+class Known(Lull):
+    """A lull that holds, or does not, whoever comes."""
+
+    def __init__(self, *, holds: bool) -> None:
+        super().__init__()
+        self._holds = holds
+
+    def holds(self) -> bool:
+        return self._holds
+
+
+def turns(max_batch: int, *, in_place: bool, calm: bool = False) -> Turns:
     backlog = Backlog(max_images=10**9, max_bytes=10**12)
-    return Turns(max_batch=max_batch, backlog=backlog, statistics=Statistics(), in_place=in_place)
+    return Turns(
+        max_batch=max_batch,
+        backlog=backlog,
+        statistics=Statistics(),
+        in_place=in_place,
+        lull=Known(holds=calm),
+    )
 
 
 @given(
@@ -39,20 +57,21 @@ def turns(max_batch: int, *, in_place: bool) -> Turns:
     max_batch=st.integers(1, 32),
     best=st.integers(1, 32),
     in_place=st.booleans(),
+    calm=st.booleans(),
 )
 @settings(max_examples=300, deadline=None)
 def test_every_image_runs_once_in_order_and_neither_sort_waits_for_the_other(
-    arrivals, max_batch, best, in_place
+    arrivals, max_batch, best, in_place, calm
 ):
     with mock.patch("service.turns._BEST_NUMBERS", best):
-        check(arrivals, max_batch, in_place=in_place)
+        check(arrivals, max_batch, in_place=in_place, calm=calm)
 
 
-def check(arrivals, max_batch, *, in_place):
+def check(arrivals, max_batch, *, in_place, calm):
     loop = asyncio.new_event_loop()
-    queue = turns(max_batch, in_place=in_place)
+    queue = turns(max_batch, in_place=in_place, calm=calm)
     if in_place:
-        queue.pace = 1e-6  # seconds a byte: a run of 32 is over at once
+        queue.pace.best = 1e-6  # seconds a byte: a run of 32 is over at once
     jobs: list[Job] = []
     little: set[int] = set()  # which of them are small requests
     ran: dict[int, list[int]] = {}
@@ -170,3 +189,50 @@ async def test_a_small_request_waits_for_a_slice_of_a_large_one_and_not_for_all_
     assert max(sizes) == 8
     assert waited < 0.5, "and the whole would have taken a second"
     assert sum(sizes) == 401
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("calm", "slices"),
+    [(True, [8, 8, 16, 16, 32, 32, 16, 16]), (False, [8] * 8)],
+    ids=["nobody else comes", "small requests come"],
+)
+async def test_a_large_request_runs_in_the_slices_that_the_network_runs_best_with(
+    monkeypatch, calm, slices
+):
+    monkeypatch.setattr("service.turns._BEST_NUMBERS", 8)
+    monkeypatch.setattr("service.turns._TURN_SECONDS", 0.0)
+    queue = turns(256, in_place=False, calm=calm)
+    seconds = {8: 3e-5, 16: 2e-5, 32: 4e-5}  # an image; at 20 us, 4 ms are 200 of them
+    monkeypatch.setattr("service.turns._CALM_TURN_SECONDS", 32 * 2.5e-5)
+    found = []
+    for _ in slices:
+        job = Job(np.zeros((64, 1), np.uint8), asyncio.Future(), FOREVER, 0.0, 0.0)
+        queue.add(job)
+        following = queue.next()
+        assert len(following.parts[0].images) == 64
+        found.append(following.slice)
+        queue.pace.learn(following.slice, 1, 64 * seconds[following.slice], ran=64)
+    assert found == slices
+
+
+@pytest.mark.anyio
+async def test_a_small_request_ends_the_lull_for_every_model_that_shares_the_processor():
+    lull = Lull()
+    with ThreadPoolExecutor(1) as executor:
+        one, other = (
+            Batcher(
+                lambda batch: (batch,),
+                executor=executor,
+                max_batch=256,
+                backlog=Backlog(max_images=10**6, max_bytes=10**9),
+                lull=lull,
+            )
+            for _ in range(2)
+        )
+        await one.submit(np.zeros((200, 28, 28, 1), np.uint8))
+        assert lull.holds(), "it was large"
+        await other.submit(np.zeros((1, 28, 28, 1), np.uint8))
+        assert not lull.holds()
+        lull.last -= 1
+        assert lull.holds(), "it is over after a while"
