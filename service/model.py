@@ -10,9 +10,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.runtime import sessions
+from service.turns import power_of_two
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+# Bounds the memory of activations whatever the size of the batch: whole test sets come here too.
+# No queue runs so much at a time; which slices a network is fastest with is for those to find out.
+_SLICE_PIXELS = 256 * 32 * 32
 
 # What a run under these options leaves unused goes back to the system.
 _GIVE_BACK = ort.RunOptions()
@@ -70,14 +75,19 @@ class Model:
 
     def reconstruct(self, images_BHWC: Images) -> Images:
         """uint8 images through the bottleneck and back; a denoiser denoises so."""
-        latents, *_ = self._run(self.encoder, images_BHWC)
-        (images,) = self._run(self.decoder, latents)
-        return images
+        size = self._slice(images_BHWC)
+        if len(images_BHWC) <= size:
+            return self._through_both(images_BHWC)
+        # Slice by slice through both graphs: the latents never exist all at once.
+        parts = [
+            self._through_both(images_BHWC[i : i + size]) for i in range(0, len(images_BHWC), size)
+        ]
+        return np.concatenate(parts)
 
     def give_back(self, few_BHWC: Images) -> None:
         """The memory of large images' activations, by a run of a few small ones, on a CPU."""
-        latents = self._run(self.encoder, few_BHWC, _GIVE_BACK)[0]
-        self._run(self.decoder, latents, _GIVE_BACK)
+        latents = self._run_whole(self.encoder, few_BHWC, _GIVE_BACK)[0]
+        self._run_whole(self.decoder, latents, _GIVE_BACK)
 
     def classify(self, images_BHWC: Images) -> Floats:
         """Class probabilities `[B,K]`, from the latents.
@@ -101,7 +111,24 @@ class Model:
         latents: Floats = self.sampler.run(None, {"normals": normals, "uniforms": uniforms})[0]
         return latents
 
-    def _run(
+    def _through_both(self, images_BHWC: Images) -> Images:
+        latents, *_ = self._run_whole(self.encoder, images_BHWC)
+        (images,) = self._run_whole(self.decoder, latents)
+        return images
+
+    @staticmethod
+    def _slice(batch: NDArray[Any]) -> int:
+        elements = batch.size // (len(batch) or 1)
+        return power_of_two(_SLICE_PIXELS // (elements or 1))
+
+    def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        size = self._slice(batch)
+        if len(batch) <= size:
+            return self._run_whole(session, batch)
+        parts = [self._run_whole(session, batch[i : i + size]) for i in range(0, len(batch), size)]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def _run_whole(
         self,
         session: ort.InferenceSession,
         batch: NDArray[Any],
