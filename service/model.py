@@ -16,7 +16,7 @@ Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 # Bounds the memory of activations whatever the size of the batch: whole test sets come here too.
-# No queue runs so much at a time; which slices a network is fastest with is for those to find out.
+# Which slices a network is fastest with is for its queues to find out: see `service.turns`.
 _SLICE_PIXELS = 256 * 32 * 32
 
 # What a run under these options leaves unused goes back to the system.
