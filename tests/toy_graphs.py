@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from functools import cache
+
 import numpy as np
 import onnx
+import onnxruntime as ort
 from onnx import TensorProto, helper
 
 OPSET = [helper.make_opsetid("", 21)]
@@ -52,6 +56,35 @@ def loop() -> onnx.NodeProto:
         ],
     )
     return helper.make_node("Loop", ["times", "true", "x"], ["latents"], body=body)
+
+
+def turns(seconds: float, side: int = 12) -> int:
+    """How many turns of the loop take so long on this machine, for a grey image `side` wide.
+
+    From one machine to another a turn takes ten times as long.
+    """
+    return max(1, round(seconds / _seconds_per_turn(side)))
+
+
+@cache
+def _seconds_per_turn(side: int) -> float:
+    count = 1000
+    shape = ["batch", side, side, 1]
+    made = graph(
+        [loop()],
+        ("x", TensorProto.FLOAT, shape),
+        [("latents", TensorProto.FLOAT, shape)],
+        {"times": np.array(count, np.int64), "true": np.array(True)},
+    )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(made.SerializeToString(), options)
+    image, took = np.ones((1, side, side, 1), np.float32), list[float]()
+    for _ in range(4):
+        started = time.perf_counter()
+        session.run(None, {"x": image})
+        took.append(time.perf_counter() - started)
+    return min(took) / count
 
 
 def mixture() -> onnx.ModelProto:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests import toys
+from tests import toy_graphs, toys
 from tests.faults.overload import DEADLINE, WORK, Callers, closed_loop, measure, open_loop, request
 from tests.faults.wire import Wire, head, npy, wire
 from tests.server import serving, until
@@ -44,7 +44,7 @@ async def test_at_ten_times_the_load_the_work_that_is_done_stays_as_much(tmp_pat
 
 
 async def test_one_flooded_model_does_not_starve_another(tmp_path):
-    toys.identity(tmp_path, "toy-slow", work=8 * WORK)  # 0.1 s a run, and 60 a second asked for
+    toys.identity(tmp_path, "toy-slow", work=toy_graphs.turns(0.1))  # and 60 a second asked for
     toys.identity(tmp_path)
     with serving(tmp_path, threads=2, max_batch=1) as server:
         async with (
@@ -60,7 +60,7 @@ async def test_one_flooded_model_does_not_starve_another(tmp_path):
 
 
 async def test_work_whose_callers_vanished_never_runs_and_is_counted(tmp_path):
-    toys.identity(tmp_path, work=20_000)  # a third of a second a run
+    toys.identity(tmp_path, work=toy_graphs.turns(0.3))
     with serving(tmp_path, threads=1, max_batch=1) as server:
         callers = [Wire(server.url).send(request(deadline=60)) for _ in range(30)]
         until(lambda: metric(server, "autoencoder_waiting_images") >= 20, 10)
@@ -75,7 +75,7 @@ async def test_work_whose_callers_vanished_never_runs_and_is_counted(tmp_path):
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_504_at_once_and_counted(tmp_path):
-    toys.identity(tmp_path, work=60_000)
+    toys.identity(tmp_path, work=toy_graphs.turns(1.0))
     with serving(tmp_path, threads=1, max_batch=1) as server, contextlib.ExitStack() as stack:
         first = stack.enter_context(wire(server.url)).send(request(deadline=30))
         time.sleep(0.1)
@@ -88,7 +88,7 @@ async def test_a_deadline_that_passes_in_the_queue_is_504_at_once_and_counted(tm
 
 
 async def test_a_flood_of_requests_that_name_no_model_is_refused_before_their_bodies(tmp_path):
-    toys.identity(tmp_path, work=100_000)
+    toys.identity(tmp_path, work=toy_graphs.turns(1.0))
     with serving(tmp_path, threads=1, max_requests=5, max_batch=1) as server:
         body = npy()
         whole = head(path="/reconstruct", length=len(body)) + body
@@ -140,7 +140,7 @@ async def test_a_log_that_nobody_reads_does_not_stop_the_service(tmp_path):
 
 
 async def test_a_refusal_is_one_line_a_second_however_many_there_are(tmp_path):
-    toys.identity(tmp_path, work=20_000)
+    toys.identity(tmp_path, work=toy_graphs.turns(0.3))
     with serving(tmp_path, threads=1, max_waiting=1, log_format="json") as server:
         async with Callers(server.url, request(deadline=5)) as callers:
             result = await open_loop(callers, rate=50, seconds=3)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from service import images
-from tests import toys
+from tests import toy_graphs, toys
 from tests.faults.faulty import HANG, faulty
 from tests.faults.load import Load
 from tests.server import serving, until
@@ -44,8 +44,8 @@ def test_sigterm_under_load_loses_no_accepted_request(models, workers):
 @pytest.mark.parametrize("grace", [120, 1], ids=["in time", "too late"])
 def test_sigterm_amid_large_pictures_answers_them_or_says_that_it_cannot(models, grace, workers):
     """One caller waits, and one is told how far it is."""
-    turns = 1000 if grace > 1 else 3000  # of a loop that each tile takes: some 1/8 or 2/5 s
-    toys.identity(models, "toy-slow", size=None, add=50, work=turns)
+    work = toy_graphs.turns(0.125 if grace > 1 else 0.4, side=128)  # of each tile
+    toys.identity(models, "toy-slow", size=None, add=50, work=work)
     picture = np.random.default_rng(0).integers(0, 200, (400, 400, 1), np.uint8)
     settings = {"request_timeout": grace, "megapixel_timeout": 9999, "tile_pixels": 2**14}
     with serving(models, workers=workers, lame_duck=0, **settings) as server:
