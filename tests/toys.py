@@ -46,7 +46,8 @@ def identity(
 ) -> Path:
     """A model whose latents are its pixels as floats; its answers are brighter by `add`.
 
-    `work` has its encoder go round so many times first (`toy_graphs.turns`). `kurtoses` are the percentiles of its residual's.
+    `work` has its encoder go round so many times first (`toy_graphs.turns`). `kurtoses` are
+    the percentiles of its residual's.
     """
     pixels = ["batch", size or "height", size or "width", channels]
     encoder = toy_graphs.graph(

@@ -23,7 +23,7 @@ from service.turns import Job, Turns
 FOREVER = math.inf
 
 
-class Known(Lull):
+class FixedLull(Lull):
     """A lull that holds, or does not, whoever comes."""
 
     def __init__(self, *, holds: bool) -> None:
@@ -41,7 +41,7 @@ def turns(max_batch: int, *, in_place: bool, calm: bool = False) -> Turns:
         backlog=backlog,
         statistics=Statistics(),
         in_place=in_place,
-        lull=Known(holds=calm),
+        lull=FixedLull(holds=calm),
     )
 
 
@@ -203,8 +203,8 @@ async def test_a_large_request_runs_in_the_slices_that_the_network_runs_best_wit
     monkeypatch.setattr("service.turns._BEST_NUMBERS", 8)
     monkeypatch.setattr("service.turns._TURN_SECONDS", 0.0)
     queue = turns(256, in_place=False, calm=calm)
-    seconds = {8: 3e-5, 16: 2e-5, 32: 4e-5}  # an image; at 20 us, 4 ms are 200 of them
-    monkeypatch.setattr("service.turns._CALM_TURN_SECONDS", 32 * 2.5e-5)
+    seconds = {8: 3e-5, 16: 2e-5, 32: 4e-5}  # an image
+    monkeypatch.setattr("service.turns._CALM_TURN_SECONDS", 32 * 2.5e-5)  # so that 64 are too many
     found = []
     for _ in slices:
         job = Job(np.zeros((64, 1), np.uint8), asyncio.Future(), FOREVER, 0.0, 0.0)
