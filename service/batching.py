@@ -151,19 +151,20 @@ class Batcher:
         outcome: Sequence[Outputs | Exception],
     ) -> None:
         self._loop = None
-        self._hand_out(run.parts, outcome, started, time.perf_counter() - started)
+        self._hand_out(run, outcome, started, time.perf_counter() - started)
         if not self._turns.empty():
             self._loop = loop
             self._gather(loop, -1)
 
     def _hand_out(
         self,
-        parts: Sequence[Part],
+        run: Next,
         outcome: Sequence[Outputs | Exception],
         started: float,
         seconds: float,
     ) -> None:
         """Gives every caller what was made of its images, and queues again what was not."""
+        parts = run.parts
         counts = [
             len(part.images if isinstance(made, Exception) else made[0])
             for part, made in zip(parts, outcome, strict=True)
@@ -185,7 +186,10 @@ class Batcher:
                 whole, images, since = whole + 1, images + count, since + job.since
             else:
                 self._give(job, Run(made, started - job.since, seconds, together))
-        self._learn(seconds / (together * parts[0].job.size))
+        size = parts[0].job.size
+        self._learn(seconds / (together * size))
+        if not isinstance(outcome[0], Exception):
+            self._turns.pace.took(run.slice, size, seconds, images=together)
         self.backlog.done(expected)
         if whole:
             total, queue = whole * time.perf_counter() - since, whole * started - since
@@ -229,7 +233,7 @@ class Batcher:
             count = len(outputs[0])
             split = time.perf_counter() - inferred
             self.statistics.ran(count, join, infer, split)
-            self._turns.pace.learn(size, first.job.size, infer, ran=count)
+            self._turns.pace.ran(count, first.job.size, infer)
             return results
         finally:
             self._due = math.inf

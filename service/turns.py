@@ -248,6 +248,7 @@ class Turns:
         counts = [turn]
         while 2 * counts[-1] <= most:
             counts.append(2 * counts[-1])
+        counts.append(max(1, turn // 2))  # the last to be tried: most run it no faster
         return self.pace.fastest(counts, job.size)
 
     def _soon_over(self, batch: Array, turn: int) -> bool:

@@ -194,7 +194,7 @@ async def test_a_small_request_waits_for_a_slice_of_a_large_one_and_not_for_all_
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("calm", "slices"),
-    [(True, [8, 8, 16, 16, 32, 32, 16, 16]), (False, [8] * 8)],
+    [(True, [8, 8, 16, 16, 32, 32, 4, 4, 16, 16]), (False, [8] * 8)],
     ids=["nobody else comes", "small requests come"],
 )
 async def test_a_large_request_runs_in_the_slices_that_the_network_runs_best_with(
@@ -203,7 +203,7 @@ async def test_a_large_request_runs_in_the_slices_that_the_network_runs_best_wit
     monkeypatch.setattr("service.turns._BEST_NUMBERS", 8)
     monkeypatch.setattr("service.turns._TURN_SECONDS", 0.0)
     queue = turns(256, in_place=False, calm=calm)
-    seconds = {8: 3e-5, 16: 2e-5, 32: 4e-5}  # an image
+    seconds = {4: 5e-5, 8: 3e-5, 16: 2e-5, 32: 4e-5}  # an image
     monkeypatch.setattr("service.turns._CALM_TURN_SECONDS", 32 * 2.5e-5)  # so that 64 are too many
     found = []
     for _ in slices:
@@ -212,7 +212,8 @@ async def test_a_large_request_runs_in_the_slices_that_the_network_runs_best_wit
         following = queue.next()
         assert len(following.parts[0].images) == 64
         found.append(following.slice)
-        queue.pace.learn(following.slice, 1, 64 * seconds[following.slice], ran=64)
+        queue.pace.ran(64, 1, 64 * seconds[following.slice])
+        queue.pace.took(following.slice, 1, 64 * seconds[following.slice], images=64)
     assert found == slices
 
 
