@@ -52,6 +52,10 @@ class Canaries:
             self._metrics.ready.labels(card.name, card.version).set(outcome in FINE)
         return outcome
 
+    def overdue(self) -> bool:
+        """Whether a run of any model should have ended long ago; asked without running anything."""
+        return any(served.overdue(self._patience / 2) for served in self._models)
+
     async def close(self) -> None:
         """Ends the check that is under way."""
         if self._check:

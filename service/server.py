@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 # Between two looks for garbage in cycles, which only errors make; Python looks after 700.
 _ALLOCATIONS = 20_000
+_TICK = 0.25  # seconds between two looks whether to stop, and at the clock for the Date header
 _AFTERWARDS = 2.0  # seconds for what is left once every request is answered
 _LAST = 0.5  # seconds for who is just connecting, and again for the request of who just has
 
@@ -39,6 +40,11 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(_ALLOCATIONS)
+
+    async def main_loop(self) -> None:
+        """Serves until it is to stop; uvicorn's looks ten times a second, and is most of a rest."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(_TICK)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT came; somebody at the keyboard waits for no load balancer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
@@ -20,9 +19,9 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 BEAT = 0.25  # seconds between two signs of life
-_ROUND = 10.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
+_ROUND = 30.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
+_SICK_ROUND = 1.0  # the same while something is wrong; and between two looks for runs that hang
 _TELL = 2.0  # seconds between two updates of the gauges that all workers share
-_SICK_ROUND = 1.0  # the same while something is wrong
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,17 @@ class Worker:
         self._catalog, self._metrics = catalog, metrics
         self._canaries = Canaries(catalog, metrics, patience=settings.ready_timeout)
         self._tasks: list[asyncio.Task[None]] = []
+        self._check: asyncio.Task[dict[str, str]] | None = None  # the last that nobody waits for
+        self._next_look = self._next_check = 0.0
         self.check_model = self._canaries.of
         self.follower = Follower(catalog, settings, board, self._own)
 
     def start(self) -> None:
         """Begins to beat; its models just gave their known answers to be admitted."""
         self._own.state = State.READY
-        self._own.checked = self._own.beat = time.monotonic()
-        loops = [self._beat, self._check, self.follower.follow, self.follower.watch]
+        self._own.checked = self._own.beat = now = time.monotonic()
+        self._next_check = now + _ROUND
+        loops = [self._beat, self.follower.follow, self.follower.watch]
         if self._others:
             loops.append(self._tell)
         self._tasks = [asyncio.create_task(loop()) for loop in loops]
@@ -67,9 +69,10 @@ class Worker:
         """Ends what `start` began."""
         self.retire()
         self._metrics.settle()
-        for task in self._tasks:
+        tasks = [*self._tasks, *filter(None, [self._check])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, self._canaries.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._canaries.close(), return_exceptions=True)
 
     def retire(self) -> None:
         """From now on it is not ready, though it goes on answering."""
@@ -112,22 +115,27 @@ class Worker:
             else:  # whoever waited for it has given up
                 self._own.state = State.HUNG
         self._own.checked = self._canaries.began
+        pause = _ROUND if self._own.state is State.READY else _SICK_ROUND
+        self._next_check = time.monotonic() + pause
         return outcomes
 
-    async def _check(self) -> None:
-        while True:
-            pause = _ROUND if self._own.state is State.READY else _SICK_ROUND
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    while self._board.asked <= self._own.checked + BEAT:
-                        await asyncio.sleep(BEAT)
-            await self._checked()
+    def _is_due(self, now: float) -> bool:
+        """Whether the models are to be checked: it is time, somebody asks, or a run hangs."""
+        if now >= self._next_check or self._board.asked > self._own.checked + BEAT:
+            return True
+        if now < self._next_look:
+            return False
+        self._next_look = now + _SICK_ROUND
+        return self._canaries.overdue()
 
     async def _beat(self) -> None:
+        """All that is done again and again, in one place: a process at rest is seldom woken."""
         supervisor = parent_process()
         while True:
-            self._own.beat = time.monotonic()
+            self._own.beat = now = time.monotonic()
             self._metrics.settle()  # for the others; and notes of requests take memory
+            if (self._check is None or self._check.done()) and self._is_due(now):
+                self._check = asyncio.create_task(self._checked())
             if supervisor is not None and not supervisor.is_alive():
                 log.error("the supervisor is gone: stopping")
                 supervisor = None
