@@ -154,7 +154,8 @@ class Batcher:
         self._hand_out(run, outcome, started, time.perf_counter() - started)
         if not self._turns.empty():
             self._loop = loop
-            self._gather(loop, -1)
+            # In the next turn, as above: what arrived during the run is read in this one.
+            loop.call_soon(self._gather, loop, -1)
 
     def _hand_out(
         self,

@@ -155,10 +155,10 @@ class Turns:
     def next(self) -> Next | None:
         """What runs next: small requests first, and of the large ones what else fits.
 
-        Half of a run is for the large ones while there are any, so that neither sort can keep the
-        other waiting; and such a run is half as long, since the small ones have waited for a whole
-        one. A large one alone runs as a whole, turn by turn, and comes back when others do: see
-        `Batcher`.
+        Half of a run is for the large ones while there are any, and no more of it while small ones
+        are in it, so that neither sort keeps the other waiting; and such a run is half as long,
+        since the small ones have waited for another. A large one alone runs as a whole, turn by
+        turn, and comes back when others do: see `Batcher`.
         """
         now, parts = time.monotonic(), list[Part]()
         small, large = self._small, self._large
@@ -185,9 +185,9 @@ class Turns:
             first = (small, large)[self._sort][0]
             turn, self._sort = self._turn(first.batch), 1 - self._sort
         in_place = self._soon_over(first.batch, turn)
-        room = self._take(small, first, turn - kept, parts, now) + kept
+        room = self._take(small, first, turn - kept, parts, now)
         if large:
-            room = self._take(large, first, room, parts, now)
+            room = self._take(large, first, kept or room, parts, now)
             self._take(small, first, room, parts, now)
         return Next(parts, turn, in_place)
 

@@ -81,6 +81,28 @@ async def test_what_arrives_during_a_run_forms_the_next(executor):
 
 
 @pytest.mark.anyio
+async def test_who_arrives_during_a_run_is_in_the_next_before_more_of_a_large_request(executor):
+    loop, ran, late = asyncio.get_running_loop(), list[list[int]](), list[asyncio.Task[object]]()
+
+    def read():  # as a connection does with what it finds in its socket, in the loop's next turn
+        late.append(asyncio.create_task(batcher.submit(batch(7))))
+
+    def function(images):
+        ran.append(images[:, 0].tolist())
+        if ran[-1][0] == 5:
+            loop.call_soon(read)
+        return (images,)
+
+    batcher = made(function, executor)
+    batcher._turns.pace.best = 1e-9  # seconds a byte: its runs are made on the event loop
+    await asyncio.gather(batcher.submit(batch(5)), batcher.submit(batch(*range(20, 28))))
+    await late[0]
+    assert ran[0][0] == 5
+    assert ran[1][0] == 7
+    assert sorted(sum(ran, [])) == [5, 7, *range(20, 28)]
+
+
+@pytest.mark.anyio
 async def test_a_large_request_is_split_and_comes_back_whole_and_in_order(executor):
     recorder = Recorder()
     run = await made(recorder, executor).submit(batch(*range(20)))

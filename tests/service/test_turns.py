@@ -133,6 +133,20 @@ def check(arrivals, max_batch, *, in_place, calm):
 
 
 @pytest.mark.anyio
+async def test_beside_one_small_request_a_large_one_has_its_half_of_a_short_run_and_no_more():
+    queue = turns(64, in_place=False)
+    loop = asyncio.get_running_loop()
+    for count, since in ((200, 1.0), (1, 2.0)):
+        rows = np.zeros((count, 784), np.uint8)
+        queue.add(Job(rows, loop.create_future(), FOREVER, 0.0, since))
+    assert [len(part.images) for part in queue.next().parts] == [1, 16]
+    for since in range(3, 43):
+        rows = np.zeros((1, 784), np.uint8)
+        queue.add(Job(rows, loop.create_future(), FOREVER, 0.0, float(since)))
+    assert [len(part.images) for part in queue.next().parts] == [1] * 16 + [16]
+
+
+@pytest.mark.anyio
 async def test_a_flooded_model_takes_one_thread_and_another_model_is_answered_meanwhile():
     held, begun = threading.Event(), threading.Event()
 
