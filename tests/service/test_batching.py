@@ -99,7 +99,7 @@ async def test_who_arrives_during_a_run_is_in_the_next_before_more_of_a_large_re
     await late[0]
     assert ran[0][0] == 5
     assert ran[1][0] == 7
-    assert sorted(sum(ran, [])) == [5, 7, *range(20, 28)]
+    assert sorted(pixel for images in ran for pixel in images) == [5, 7, *range(20, 28)]
 
 
 @pytest.mark.anyio
