@@ -55,6 +55,18 @@ def test_a_hung_run_makes_it_unready_within_two_seconds_and_its_end_ready_again(
     assert not load.refused, "the other model is not concerned"
 
 
+def test_a_run_that_hangs_is_told_by_the_metrics_though_nobody_asks_for_readiness(tmp_path):
+    faulty(tmp_path, hang_seconds=60)
+    with serving(tmp_path) as server:
+        assert send(server, 7).status_code == 200
+        hang = threading.Thread(target=send, args=(server, HANG))
+        hang.start()
+        unready = 'autoencoder_model_ready{model="toy-faulty",version="1"} 0.0'
+        seconds = until(lambda: unready in server.get("/metrics").text, 60)
+        hang.join()  # it has waited as long as it would
+    assert seconds < 25, "the next round is 30 s after the last time that somebody asked"
+
+
 def test_a_run_that_fails_is_a_500_without_a_trace_and_harms_no_neighbour(server):
     with Load(server.url, callers=2) as load:
         for _ in range(5):
