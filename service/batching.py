@@ -131,15 +131,17 @@ class Batcher:
             return
         self._loop = loop
         try:
-            self._executor.submit(self._run_aside, loop, run, started)
+            self._executor.submit(self._run_aside, loop, run)
         except RuntimeError as error:  # it was shut down: nobody may hang
             self._end(loop, run, started, [error] * len(run.parts))
 
-    def _run_aside(self, loop: asyncio.AbstractEventLoop, run: Next, started: float) -> None:
+    def _run_aside(self, loop: asyncio.AbstractEventLoop, run: Next) -> None:
         """Makes a run in a thread, and tells the event loop at its end.
 
-        Without a future of asyncio's, which takes three times the steps.
+        Without a future of asyncio's, which takes three times the steps. It starts now: until the
+        thread was free of another model's run, it was in the queue.
         """
+        started = time.perf_counter()
         outcome = self._made(run.parts, run.slice)
         loop.call_soon_threadsafe(self._end, loop, run, started, outcome)
 
@@ -208,9 +210,12 @@ class Batcher:
 
     def _learn(self, seconds_per_byte: float) -> None:
         """A moving average; bytes, since large images of a convolution take longer than small."""
-        known = self._seconds_per_byte or seconds_per_byte
-        seconds_per_byte = min(seconds_per_byte, _SLACK * known)  # one run that hung is no rule
-        self._seconds_per_byte = known + 0.2 * (seconds_per_byte - known)
+        known = self._seconds_per_byte
+        if usual := known or self._first:  # one run that hung is no rule
+            seconds_per_byte = min(seconds_per_byte, _SLACK * usual)
+        if known:
+            seconds_per_byte = known + 0.2 * (seconds_per_byte - known)
+        self._seconds_per_byte = seconds_per_byte
 
     def _made(self, parts: Sequence[Part], size: int) -> list[Outputs | Exception]:
         """Runs the parts together, up to `size` images at a time: what each part got."""

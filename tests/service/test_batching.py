@@ -103,6 +103,58 @@ async def test_who_arrives_during_a_run_is_in_the_next_before_more_of_a_large_re
 
 
 @pytest.mark.anyio
+async def test_to_wait_for_another_models_run_is_to_be_queued_and_is_not_learned_as_a_run():
+    held = threading.Event()
+
+    def slow(images):
+        assert held.wait(10)
+        return (images,)
+
+    with ThreadPoolExecutor(1) as executor:
+        backlog = Backlog(max_images=10_000, max_bytes=2**20)
+        others = made(slow, executor)
+        batcher = Batcher(
+            lambda images: (images,),
+            executor=executor,
+            max_batch=8,
+            backlog=backlog,
+            in_place=False,
+        )
+        other = asyncio.create_task(others.submit(batch(0)))
+        await asyncio.sleep(0.05)
+        first = asyncio.create_task(batcher.submit(batch(1)))
+        await asyncio.sleep(0.5)
+        held.set()
+        run = await first
+        await other
+        # Ten seconds from now nobody would be too late: half a second was no image's time.
+        deadline = time.monotonic() + 10
+        many = [batcher.submit(batch(*range(100)), deadline=deadline) for _ in range(5)]
+        runs = await asyncio.gather(*many)
+    assert run.queue > 0.4
+    assert run.infer < 0.2
+    assert sum(len(made.outputs[0]) for made in runs) == 500
+
+
+@pytest.mark.anyio
+async def test_what_the_first_run_took_is_no_rule_where_the_model_is_known(executor):
+    def hangs_once(images):
+        if not ran:
+            time.sleep(0.5)
+        ran.append(len(images))
+        return (images,)
+
+    ran = list[int]()
+    backlog = Backlog(max_images=10_000, max_bytes=2**20)
+    batcher = Batcher(
+        hangs_once, executor=executor, max_batch=8, backlog=backlog, seconds_per_byte=1e-6
+    )
+    await batcher.submit(batch(1))
+    many = [batcher.submit(batch(*range(100)), deadline=time.monotonic() + 10) for _ in range(5)]
+    assert sum(len(run.outputs[0]) for run in await asyncio.gather(*many)) == 500
+
+
+@pytest.mark.anyio
 async def test_a_large_request_is_split_and_comes_back_whole_and_in_order(executor):
     recorder = Recorder()
     run = await made(recorder, executor).submit(batch(*range(20)))
