@@ -41,7 +41,7 @@ class Pace:
         self.best = min(_RISE * self.best, seconds / (images * size))
 
     def took(self, count: int, size: int, seconds: float, *, images: int) -> None:
-        """A run of them took so long from end to end, `count` images at a time."""
+        """A run of `images` took so long from end to end, `count` at a time; `size` bytes each."""
         if images < count:
             return
         digits, found = (count * size).bit_length(), seconds / (images * size)
