@@ -75,9 +75,9 @@ class Model:
 
     def reconstruct(self, images_BHWC: Images) -> Images:
         """uint8 images through the bottleneck and back; a denoiser denoises so."""
-        if images_BHWC.size <= _SLICE_NUMBERS or len(images_BHWC) == 1:
-            return self._through_both(images_BHWC)
         size = self._slice(images_BHWC)
+        if len(images_BHWC) <= size:
+            return self._through_both(images_BHWC)
         # Slice by slice through both graphs: the latents never exist all at once.
         parts = [
             self._through_both(images_BHWC[i : i + size]) for i in range(0, len(images_BHWC), size)
@@ -112,22 +112,19 @@ class Model:
         return latents
 
     def _through_both(self, images_BHWC: Images) -> Images:
-        # Written out: of a run that keeps nothing of Python in the processor's caches, each call
-        # between the graphs takes microseconds.
-        run, taken, given = self._runs[self.encoder]
-        latents = run(given, {taken: images_BHWC}, None)[0]
-        run, taken, given = self._runs[self.decoder]
-        images: Images = run(given, {taken: latents}, None)[0]
+        latents, *_ = self._run_whole(self.encoder, images_BHWC)
+        (images,) = self._run_whole(self.decoder, latents)
         return images
 
     @staticmethod
     def _slice(batch: NDArray[Any]) -> int:
-        return power_of_two(_SLICE_NUMBERS // (batch.size // len(batch)))
+        elements = batch.size // (len(batch) or 1)
+        return power_of_two(_SLICE_NUMBERS // (elements or 1))
 
     def _run(self, session: ort.InferenceSession, batch: NDArray[Any]) -> list[NDArray[Any]]:
-        if batch.size <= _SLICE_NUMBERS or len(batch) == 1:
-            return self._run_whole(session, batch)
         size = self._slice(batch)
+        if len(batch) <= size:
+            return self._run_whole(session, batch)
         parts = [self._run_whole(session, batch[i : i + size]) for i in range(0, len(batch), size)]
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 0.25  # seconds between two signs of life
 _ROUND = 30.0  # seconds between two checks when nobody asks: for the metrics and the supervisor
-_SICK_ROUND = 1.0  # the same while something is wrong; and between two looks for runs that hang
+_SICK_ROUND = 1.0  # the same while something is wrong
+_LOOK = 1.0  # seconds between two looks for runs that hang
 _TELL = 2.0  # seconds between two updates of the gauges that all workers share
 
 
@@ -69,7 +70,7 @@ class Worker:
         """Ends what `start` began."""
         self.retire()
         self._metrics.settle()
-        tasks = [*self._tasks, *filter(None, [self._check])]
+        tasks = [*self._tasks, self._check] if self._check else self._tasks
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self._canaries.close(), return_exceptions=True)
@@ -125,7 +126,7 @@ class Worker:
             return True
         if now < self._next_look:
             return False
-        self._next_look = now + _SICK_ROUND
+        self._next_look = now + _LOOK
         return self._canaries.overdue()
 
     async def _beat(self) -> None:
