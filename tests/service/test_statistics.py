@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from service.errors import Overloaded
-from tests.service.test_batching import POISON, Recorder, batch, busy, executor, made
+from tests.service.batchers import POISON, Recorder, batch, busy, executor, made
 
 __all__ = ["executor"]
 
