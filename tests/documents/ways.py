@@ -99,6 +99,7 @@ WAYS = {
         shorter(f"--peers --rounds 1 --seconds 0.2 --port {free_port()} --out figures.json"), slow=True
     ),
     "python -m benchmarks.steps": Way(shorter("--connections 2 --pictures 4")),
+    "python -m benchmarks.raw models/mnist-mlp-8/1 3 --apart": Way(shorter("1 3 -> 1 0.1")),
     "python -m benchmarks.codecs": Way(shorter("--rounds 1"), slow=True),
     "docker build -t autoencoder-service .": Way(builds_and_serves, slow=True),
     # Not to the end.
